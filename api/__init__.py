@@ -1,0 +1,1 @@
+"""DOOR: who asks, what they may ask, what is recorded, what is streamed."""

@@ -1,0 +1,5 @@
+"""`python -m api` is the console script `carbondesk`."""
+
+from api.cli import main
+
+main()

@@ -1,0 +1,397 @@
+"""The program `carbondesk`: run, serve, migrate, schema, flow, reset.
+
+Whatever is heavy is imported where it is used, so that the first line appears at once. What a person can put right is
+one line that says what to do; a traceback means a defect of ours.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+
+import typer
+from rich.console import Console
+
+from api.settings import Settings, SettingsError, load
+from db import embedded
+from db.embedded import EmbeddedError, Urls
+from db.place import write_private
+
+if TYPE_CHECKING:
+    from socket import socket
+
+    from api.demo import Login
+    from api.supervisor import Child
+
+LOGINS: Final = "logins.json"
+FIRST_START: Final = "first-start"  # there while the market is being filled: what an interruption leaves is deleted
+LOOK_S: Final = 0.25  # how often the supervisor looks after its processes
+ORPHAN_WAIT_S: Final = 5.0  # an API whose supervisor was killed ends by itself in this time
+SHUTDOWN_GRACE_S: Final = 10  # for requests in flight; the supervisor waits longer
+WS_BYTES_MAX: Final = 262_144  # one message of a client: the largest document plus its variables
+ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SCHEMA_FILE: Final = Path("schema.graphql")
+
+app = typer.Typer(
+    help="carbondesk: the back office of a spot market for carbon certificates.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # it would print local variables, passwords among them
+)
+console = Console(highlight=False, soft_wrap=True)
+complaints = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class RefusedError(Exception):
+    """Say in one sentence why a command does not do what was asked, and what to do."""
+
+
+class Progress:
+    """Say each step with the time since the start."""
+
+    def __init__(self) -> None:
+        """Start the clock."""
+        self._started_at = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Time since the start."""
+        return time.monotonic() - self._started_at
+
+    def say(self, text: str) -> None:
+        """Print one step."""
+        console.print(f"[dim]{self.seconds:6.1f} s[/dim]  ", end="")
+        console.print(text, markup=False)
+
+
+@app.command()
+def run(
+    flow: Annotated[
+        bool, typer.Option("--flow", envvar="FLOW", help="Also start simulated traders that keep the market moving.")
+    ] = False,
+) -> None:
+    """Start everything: PostgreSQL and Redis where no URL replaces them, the API and the dashboard."""
+    from api import supervisor
+
+    progress = Progress()
+    settings = load()
+    listener = _listen(settings)
+    console.print(f"[bold]carbondesk {metadata_version()}[/bold] [dim]in {settings.home}[/dim]")
+    children: list[Child] = []
+    with _signals_raised(), contextlib.ExitStack() as cleanup:
+        cleanup.callback(listener.close)
+        _forget_half_a_start(settings, progress)
+        servers = cleanup.enter_context(_start_servers(settings, progress))
+        cleanup.callback(_stop_children, children)
+        logins = _prepare_market(settings, servers.urls, progress)
+        environment = _child_environment(settings, servers.urls)
+        api = supervisor.Child(
+            "the API", ["serve", "--supervised", str(listener.fileno())], environment, listener.fileno()
+        )
+        children.append(api)
+        api.start()
+        url = supervisor.url_of(settings.host, settings.port)
+        supervisor.wait_ready(api, url)
+        if flow:
+            traders = supervisor.Child("the simulated traders", ["flow", "--supervised"], environment)
+            children.append(traders)
+            traders.start()
+        _say_ready(settings, url, logins, progress, flow=flow)
+        _look_after(servers, children, progress)
+
+
+@app.command()
+def serve(supervised: Annotated[int | None, typer.Option(hidden=True)] = None) -> None:
+    """Serve the API alone, in the foreground, on the servers that the URLs name or that a running `run` owns."""
+    import uvicorn
+
+    from api import supervisor
+
+    settings = load()
+    if supervised is None:
+        listener = supervisor.listen(settings.host, settings.port)
+    else:
+        listener = _inherited(supervised)
+        supervisor.end_with_parent()
+    urls = embedded.attach(settings.home, database_url=settings.database_url, redis_url=settings.redis_url)
+    os.environ.update(_child_environment(settings, urls))
+    if supervised is None:
+        console.print(f"serving on {supervisor.url_of(settings.host, settings.port)}")
+    config = uvicorn.Config(
+        "api.app:serve_app",
+        factory=True,
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=WS_BYTES_MAX,
+        ws_per_message_deflate=False,  # costs more CPU per event than the bytes are worth
+        proxy_headers=False,  # a header must not choose the address that tickets record
+        server_header=False,
+        access_log=False,  # tickets and metrics say more
+        log_level="warning",
+        timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest schema, starting the embedded servers for it where they do not run."""
+    progress = Progress()
+    settings = load()
+    with contextlib.ExitStack() as cleanup:
+        try:
+            urls = embedded.attach(settings.home, database_url=settings.database_url, redis_url=settings.redis_url)
+        except embedded.NotRunningError:
+            urls = cleanup.enter_context(_start_servers(settings, progress)).urls
+        _migrate(urls.database_url, progress)
+
+
+@app.command()
+def schema(
+    write: Annotated[bool, typer.Option("--write", help=f"Write {SCHEMA_FILE} instead of printing.")] = False,
+) -> None:
+    """Print the GraphQL schema as the code has it."""
+    from api.schema import sdl
+
+    text = sdl()
+    if not write:
+        sys.stdout.write(text)
+    elif SCHEMA_FILE.is_file() and SCHEMA_FILE.read_text(encoding="utf-8") == text:
+        console.print(f"{SCHEMA_FILE} is up to date")
+    else:
+        SCHEMA_FILE.write_text(text, encoding="utf-8")
+        console.print(f"{SCHEMA_FILE} written")
+
+
+@app.command()
+def flow(supervised: Annotated[bool, typer.Option(hidden=True)] = False) -> None:
+    """Trade as the demo's traders through the public API until stopped, so that the streams can be watched."""
+    from api import supervisor
+    from api.flow import trade
+
+    settings = load()
+    if supervised:
+        supervisor.end_with_parent()
+    logins = _read_logins(settings.home)
+    if not logins:
+        raise RefusedError(f"there are no demo logins in {settings.home}: start the market first with `make run`")
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(trade(supervisor.url_of(settings.host, settings.port), logins))
+
+
+@app.command()
+def reset(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete the embedded market: its database, its passwords and its demo logins."""
+    settings = load()
+    if settings.database_url is not None:
+        raise RefusedError(
+            "DATABASE_URL is set, and reset deletes only the embedded database: unset it, or empty yours"
+        )
+    pid = embedded.supervisor(settings.home)
+    if pid is not None:
+        raise RefusedError(f"carbondesk runs in {settings.home} (process {pid}): stop it first")
+    if not yes and not _is_confirmed(f"Delete the market in {settings.home} with all its data?"):
+        raise RefusedError("nothing was deleted")
+    ours = [path for path in (settings.home / LOGINS, settings.home / FIRST_START) if path.exists()]
+    for path in ours:
+        path.unlink()
+    gone = [*ours, *embedded.erase(settings.home)]
+    for path in gone:
+        console.print(f"deleted {path}", markup=False)
+    if not gone:
+        console.print(f"there is nothing to delete in {settings.home}", markup=False)
+
+
+def main() -> None:
+    """Run the command line; a refusal is one line and exit code 1."""
+    from api.supervisor import PortError, StartError
+
+    try:
+        app()
+    except (SettingsError, EmbeddedError, PortError, StartError, RefusedError) as refusal:
+        complaints.print(f"carbondesk: {refusal}", markup=False)
+        sys.exit(1)
+
+
+def metadata_version() -> str:
+    """Give the version of the installed package; a checkout has none."""
+    try:
+        return metadata.version("carbondesk")
+    except metadata.PackageNotFoundError:
+        return "(checkout)"
+
+
+def _listen(settings: Settings) -> "socket":
+    """Take the address; the API of a killed supervisor gets the time to let go of it."""
+    from api import supervisor
+
+    deadline = time.monotonic() + (ORPHAN_WAIT_S if embedded.was_killed(settings.home) else 0)
+    while True:
+        try:
+            return supervisor.listen(settings.host, settings.port)
+        except supervisor.PortError as refusal:
+            if time.monotonic() < deadline:
+                time.sleep(LOOK_S)
+                continue
+            pid = embedded.supervisor(settings.home)
+            hint = f" (carbondesk already runs in {settings.home}, process {pid})" if pid is not None else ""
+            raise supervisor.PortError(f"{refusal}{hint}") from None
+
+
+@contextlib.contextmanager
+def _signals_raised() -> Iterator[None]:
+    """Turn the first Ctrl-C or request to end into an orderly stop, and do not let a second one disturb it."""
+
+    ends = [each for each in ENDS if signal.getsignal(each) is not signal.SIG_IGN]  # nohup stays in force
+
+    def stop(number: int, _: FrameType | None) -> NoReturn:
+        for each in ends:
+            signal.signal(each, signal.SIG_IGN)
+        os.write(sys.stdout.fileno(), b"\nstopping ...\n")  # the console may be in the middle of a line
+        raise KeyboardInterrupt(number)
+
+    for each in ends:
+        signal.signal(each, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print("stopped; the data are kept")
+
+
+def _is_confirmed(question: str) -> bool:
+    try:
+        return typer.confirm(question, default=False)
+    except typer.Abort:
+        raise RefusedError("nothing was deleted: nobody answered. Without a question: make reset YES=1") from None
+
+
+def _forget_half_a_start(settings: Settings, progress: Progress) -> None:
+    # The API has never served what an interrupted first start left, so nobody misses it.
+    marker = settings.home / FIRST_START
+    if not marker.exists():
+        return
+    if settings.database_url is not None:
+        raise RefusedError(f"the first start was interrupted: empty the database and delete {marker}, then start again")
+    progress.say("the first start was interrupted: starting over")
+    embedded.erase(settings.home)
+    marker.unlink()
+
+
+def _start_servers(settings: Settings, progress: Progress) -> embedded.Servers:
+    servers = embedded.start(
+        settings.home, progress.say, database_url=settings.database_url, redis_url=settings.redis_url
+    )
+    own = [name for name, url in (("PostgreSQL", settings.database_url), ("Redis", settings.redis_url)) if url is None]
+    if own:
+        progress.say(f"{' and '.join(own)} ready")
+    return servers
+
+
+def _prepare_market(settings: Settings, urls: Urls, progress: Progress) -> "list[Login]":
+    """Migrate, and fill an empty market: with the demo, or with one admin."""
+    _migrate(urls.database_url, progress)
+    if asyncio.run(_has_people(urls.database_url)):
+        return _read_logins(settings.home)
+    from api import demo
+
+    marker = settings.home / FIRST_START
+    marker.touch()
+    if settings.demo:
+        logins = asyncio.run(demo.seed(settings, urls, progress.say))
+    else:
+        logins = [asyncio.run(demo.admin_only(settings, urls, progress.say))]
+    write_private(settings.home / LOGINS, json.dumps([dataclasses.asdict(login) for login in logins], indent=2) + "\n")
+    marker.unlink()
+    return logins
+
+
+def _migrate(database_url: str, progress: Progress) -> None:
+    from asyncpg import PostgresError
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from db.migrate import upgrade
+
+    try:
+        applied = asyncio.run(upgrade(database_url))
+    except (OSError, PostgresError, SQLAlchemyError) as error:
+        where = make_url(database_url).render_as_string(hide_password=True)
+        raise RefusedError(f"the database at {where} cannot be migrated: {str(error).splitlines()[0]}") from error
+    if applied:
+        progress.say(f"schema migrated: {', '.join(applied)}")
+
+
+async def _has_people(database_url: str) -> bool:
+    import asyncpg
+
+    connection = await asyncpg.connect(database_url)
+    try:
+        return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM users)"))
+    finally:
+        await connection.close()
+
+
+def _read_logins(home: Path) -> "list[Login]":
+    from api.demo import Login
+
+    try:
+        return [Login(**login) for login in json.loads((home / LOGINS).read_text(encoding="utf-8"))]
+    except FileNotFoundError:
+        return []
+
+
+def _child_environment(settings: Settings, urls: Urls) -> dict[str, str]:
+    return os.environ | {
+        "CARBONDESK_HOME": str(settings.home),
+        "DATABASE_URL": urls.database_url,
+        "REDIS_URL": urls.redis_url,
+    }
+
+
+def _inherited(fd: int) -> "socket":
+    import socket
+
+    return socket.socket(fileno=fd)
+
+
+def _stop_children(children: "list[Child]") -> None:
+    for child in reversed(children):  # the traders before the API that they call
+        child.stop()
+
+
+def _say_ready(settings: Settings, url: str, logins: "list[Login]", progress: Progress, *, flow: bool) -> None:
+    progress.say(f"ready in {progress.seconds:.1f} s")
+    rows = [("Dashboard", url), ("GraphQL", f"{url}/graphql")]
+    admin = next((login for login in logins if login.role == "ADMIN"), None)
+    if admin is not None:
+        rows += [("Admin", f"{admin.email}  password {admin.password}"), ("All logins", str(settings.home / LOGINS))]
+    if flow:
+        rows.append(("Traders", "simulated ones keep the market moving"))
+    rows.append(("Stop", "Ctrl-C; the data are kept"))
+    console.print()
+    for name, text in rows:
+        console.print(f"  [bold]{name:<12}[/bold]", end="")
+        console.print(text, markup=False)
+    console.print()
+
+
+def _look_after(servers: embedded.Servers, children: "list[Child]", progress: Progress) -> NoReturn:
+    """Start again what dies, until a signal ends this."""
+    while True:
+        time.sleep(LOOK_S)
+        for title in servers.revive():
+            progress.say(f"{title} had ended and runs again")
+        for child in children:
+            child.revive(progress.say)

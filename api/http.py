@@ -1,0 +1,290 @@
+"""Serve GraphQL over HTTP as the GraphQL-over-HTTP draft asks, and hand web sockets to `api.socket`.
+
+    POST  application/json             queries and mutations; a session cookie counts with proof of the same origin
+    GET   ?query=…                     queries; a session cookie never counts
+    web socket  graphql-transport-ws   queries and subscriptions
+
+Whatever arrives, the answer is JSON in the shape of GraphQL: `errors` with `extensions.code`, and for
+`application/graphql-response+json` a status that says the same. Nothing is batched, nothing is rendered.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Generic
+from urllib.parse import parse_qsl
+
+from graphql import GraphQLError
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from strawberry.schema import BaseSchema
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types.execution import ExecutionResult
+from strawberry.types.graphql import OperationType
+
+from api.errors import Code, RequestError, is_request_error, presented, presented_error, wrapped
+from api.origin import Credential, credential_of, from_this_site, without_cookies
+from api.socket import CallerT, Connect, ContextT, SocketContext, serve_socket
+from api.wire import Asked, asked_of, decoded, encoded
+
+KIB: Final = 1024
+BODY_BYTES_MAX_ANONYMOUS: Final = 256 * KIB
+BODY_BYTES_MAX_SIGNED_IN: Final = 8 * KIB * KIB  # a scanned document in base64
+BODY_SECONDS_MAX: Final = 10.0  # a body that trickles in holds memory and a connection
+PARAMETERS_MAX: Final = 16  # of a GET; four have a meaning
+
+JSON_TYPE: Final = "application/json"
+RESPONSE_TYPE: Final = "application/graphql-response+json"
+TICKET_HEADER: Final = "X-Ticket-ID"
+
+OPERATIONS_BY_METHOD: Final = {
+    "GET": frozenset({OperationType.QUERY}),
+    "POST": frozenset({OperationType.QUERY, OperationType.MUTATION}),
+}
+STATUS_BY_CODE: Final = {
+    Code.UNAUTHENTICATED: 401,
+    Code.FORBIDDEN: 403,
+    Code.BAD_REQUEST: 400,
+    Code.TOO_COMPLEX: 400,
+    Code.RATE_LIMITED: 429,
+    Code.INTERNAL: 500,
+}
+
+HttpContext = Callable[[Request, Response], Awaitable[ContextT]]
+
+
+# --- reading
+
+
+def require_same_origin(request: Request) -> None:
+    """Refuse a cookie that another site may have made the browser send.
+
+    Raises: RequestError (403).
+    """
+    of_this_site = from_this_site(request)
+    if of_this_site is None:
+        raise RequestError(
+            "A session cookie is accepted together with an Origin or Sec-Fetch-Site header of this site; "
+            "programs use Authorization: Bearer.",
+            Code.FORBIDDEN,
+            403,
+        )
+    if not of_this_site:
+        raise RequestError("Requests with a session cookie are accepted from this site only.", Code.FORBIDDEN, 403)
+
+
+async def read_body(request: Request, bytes_max: int) -> bytes:
+    """Read a body of bounded size in bounded time.
+
+    Raises: RequestError (413, 408), ClientDisconnect.
+    """
+    too_large = RequestError(f"The body is larger than {bytes_max:,} bytes.", Code.BAD_REQUEST, 413, limit=bytes_max)
+    announced = request.headers.get("content-length", "0")
+    if not announced.isdecimal() or int(announced[:20]) > bytes_max:
+        raise too_large
+    chunks: list[bytes] = []
+    length = 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            async for chunk in request.stream():
+                length += len(chunk)
+                if length > bytes_max:
+                    raise too_large
+                chunks.append(chunk)
+    except TimeoutError:
+        raise RequestError(
+            f"The body did not arrive within {BODY_SECONDS_MAX:.0f} seconds.", Code.BAD_REQUEST, 408
+        ) from None
+    return b"".join(chunks)
+
+
+def require_json(headers: Headers) -> None:
+    """Refuse bodies that are not UTF-8 JSON by their own account.
+
+    Raises: RequestError (415).
+    """
+    media_type, *parameters = [part.strip() for part in headers.get("content-type", "").split(";")]
+    charsets = [value.strip('" ') for name, _, value in (p.partition("=") for p in parameters) if name == "charset"]
+    if media_type.lower() != JSON_TYPE or any(charset.lower() not in {"utf-8", "utf8"} for charset in charsets):
+        raise RequestError(f"Send the operation as {JSON_TYPE} in UTF-8.", Code.BAD_REQUEST, 415)
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise RequestError("Send the body without content encoding.", Code.BAD_REQUEST, 415)
+
+
+def asked_by_get(query_string: bytes) -> Asked:
+    """Read an operation from the parameters of a GET.
+
+    Raises: RequestError.
+    """
+    try:
+        pairs = parse_qsl(
+            query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=PARAMETERS_MAX
+        )
+        data: dict[str, Any] = dict(pairs)
+        for name in ("variables", "extensions"):
+            data[name] = decoded(data[name]) if data.get(name) else None
+    except (ValueError, UnicodeError):
+        raise RequestError("The parameters of the URL are not UTF-8, not JSON or too many.") from None
+    return asked_of(data)
+
+
+def answer_type(accept: str) -> str:
+    """Choose the media type of the answer: what the client likes best of the two, else application/json."""
+    best, best_quality = JSON_TYPE, 0.0
+    for choice in accept.split(","):
+        name, *parameters = [part.strip().lower() for part in choice.split(";")]
+        quality = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                try:
+                    quality = float(parameter[2:])
+                except ValueError:
+                    quality = 0.0
+        if name in {JSON_TYPE, RESPONSE_TYPE} and quality > best_quality:
+            best, best_quality = name, quality
+    return best
+
+
+# --- answering
+
+
+class GraphQLView(Generic[CallerT, ContextT]):
+    """The ASGI application behind /graphql."""
+
+    def __init__(
+        self,
+        schema: BaseSchema,
+        *,
+        context: HttpContext[ContextT],
+        connect: Connect[CallerT],
+        socket_context: SocketContext[CallerT, ContextT],
+    ) -> None:
+        """Take the schema and what only the application knows.
+
+        `context` makes the context of one HTTP operation; cookies set on the response given to it are sent.
+        `connect` and `socket_context`: see `api.socket`.
+        """
+        self.schema = schema
+        self.context = context
+        self.connect = connect
+        self.socket_context = socket_context
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            try:
+                response = await self.answered(scope, receive)
+            except ClientDisconnect:
+                return
+            await response(scope, receive, send)
+        else:
+            await serve_socket(self.schema, self.connect, self.socket_context, scope, receive, send)
+
+    async def answered(self, scope: Scope, receive: Receive) -> Response:
+        """Answer one HTTP request, whatever happens."""
+        request = Request(scope, receive)
+        media_type = answer_type(request.headers.get("accept", ""))
+        try:
+            return await self.executed(request, media_type)
+        except ClientDisconnect:
+            raise
+        except InvalidOperationTypeError as error:
+            # The only refusal here with a status of its own: a mutation that came by GET.
+            status = 405 if request.method == "GET" and error.operation_type is OperationType.MUTATION else 400
+            return refusal(wrapped(error), media_type, status)
+        except GraphQLError as error:
+            return refusal(error, media_type)
+        except CannotGetOperationTypeError as error:
+            return refusal(wrapped(error), media_type, 400 if media_type == RESPONSE_TYPE else 200)
+        except Exception as error:  # the last resort is to say so and to log it
+            return refusal(wrapped(error), media_type)
+
+    async def executed(self, request: Request, media_type: str) -> Response:
+        """Read, run and answer one operation.
+
+        Raises: GraphQLError, ClientDisconnect.
+        """
+        operations = OPERATIONS_BY_METHOD.get(request.method)
+        if operations is None:
+            raise RequestError("GraphQL is served by GET and POST.", Code.BAD_REQUEST, 405)
+        credential = credential_of(request)
+        if request.method == "GET":
+            asked = asked_by_get(request.scope["query_string"])
+        else:
+            require_json(request.headers)
+            if credential is Credential.COOKIE:
+                require_same_origin(request)
+            asked = asked_of(await self.read_json(request, credential))
+        if request.method == "GET" or credential is Credential.BEARER:
+            request = Request(without_cookies(request.scope), request.receive)
+        sub_response = Response()
+        context = await self.context(request, sub_response)
+        result = await self.schema.execute(
+            asked.query,
+            variable_values=asked.variables,
+            context_value=context,
+            operation_name=asked.operation_name,
+            operation_extensions=asked.extensions,
+            allowed_operation_types=operations,
+        )
+        return answer(result, media_type, sub_response)
+
+    @staticmethod
+    async def read_json(request: Request, credential: Credential) -> Any:
+        """Read a JSON body within the bounds of who sends it.
+
+        Raises: RequestError, ClientDisconnect.
+        """
+        bytes_max = BODY_BYTES_MAX_ANONYMOUS if credential is Credential.NONE else BODY_BYTES_MAX_SIGNED_IN
+        body = await read_body(request, bytes_max)
+        try:
+            return decoded(body)
+        except json.JSONDecodeError as error:
+            raise RequestError(f"The body is not valid JSON: {error}.") from None
+
+
+def answer(result: ExecutionResult, media_type: str, sub_response: Response) -> Response:
+    """Word the outcome of an operation, with the headers that were set while it ran."""
+    errors = result.errors or []
+    body: dict[str, Any] = {}
+    status = 200
+    if is_request_error(result.data, errors):
+        body["errors"] = presented(errors)
+        codes = [Code(error["extensions"]["code"]) for error in body["errors"]]
+        if media_type == RESPONSE_TYPE or codes[0] is Code.INTERNAL:
+            status = STATUS_BY_CODE[codes[0]]
+    else:
+        body["data"] = result.data
+        if errors:
+            body["errors"] = presented(errors)
+    if result.extensions:
+        body["extensions"] = result.extensions
+    response = Response(encoded(body), sub_response.status_code if sub_response.status_code != 200 else status)
+    finish(response, media_type)
+    tickets = (result.extensions or {}).get("tickets")
+    if tickets:
+        response.headers[TICKET_HEADER] = ",".join(str(ticket) for ticket in tickets.values())
+    response.background = sub_response.background
+    own = {b"content-length", b"content-type"}
+    response.raw_headers.extend(header for header in sub_response.raw_headers if header[0] not in own)
+    return response
+
+
+def refusal(error: GraphQLError, media_type: str, status: int | None = None) -> Response:
+    """Word a request that was refused before its operation ran."""
+    worded = presented_error(error)
+    if status is None:
+        status = getattr(error, "status", None) or STATUS_BY_CODE[Code(worded["extensions"]["code"])]
+    response = Response(encoded({"errors": [worded]}), status)
+    finish(response, media_type)
+    if status == 405:
+        response.headers["Allow"] = "GET, POST"
+    if status in {408, 413}:
+        response.headers["Connection"] = "close"  # the rest of the body is not wanted
+    return response
+
+
+def finish(response: Response, media_type: str) -> None:
+    response.headers["Content-Type"] = f"{media_type}; charset=utf-8"
+    response.headers["Cache-Control"] = "no-store"

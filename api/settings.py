@@ -1,0 +1,84 @@
+"""What an operator may set, read from the environment once at start.
+
+Limits, lifetimes and other constants are not settings: they stand beside the rule they bound.
+"""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DATABASE_SCHEMES: Final = ("postgresql://", "postgres://", "postgresql+asyncpg://")  # all become the first
+REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://")
+
+
+class SettingsError(Exception):
+    """Say which variables hold values that cannot be used."""
+
+
+class Settings(BaseSettings):
+    """Hold the settings of one process; a field is read from the variable of the same name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True,  # `make run PORT=` means the default
+        frozen=True,
+        hide_input_in_errors=True,  # a refused DATABASE_URL holds a password
+    )
+
+    # The one alias: a field named `home` would otherwise read $HOME.
+    home: Path = Field(default=Path(".carbondesk"), validation_alias="CARBONDESK_HOME", validate_default=True)
+    """Folder of the embedded servers, their passwords and the demo logins."""
+
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+
+    database_url: str | None = Field(default=None, repr=False)
+    """Login that owns the schema and migrates; none means the embedded PostgreSQL."""
+
+    database_app_url: str | None = Field(default=None, repr=False)
+    """Login of the API where it must not be the owner; none means `database_url` with a switched role."""
+
+    redis_url: str | None = Field(default=None, repr=False)
+    """None means the embedded Redis."""
+
+    demo: bool = True
+    """Whether a first start fills the market with demo people, orders and trades."""
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().resolve()
+
+    @field_validator("database_url", "database_app_url")
+    @classmethod
+    def _postgresql(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        scheme, separator, rest = url.partition("://")
+        if scheme + separator not in DATABASE_SCHEMES:
+            raise ValueError(f"must start with {DATABASE_SCHEMES[0]}")
+        return DATABASE_SCHEMES[0] + rest
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(REDIS_SCHEMES):
+            raise ValueError(f"must start with {' or '.join(REDIS_SCHEMES)}")
+        return url
+
+
+def load() -> Settings:
+    """Read the settings from the environment.
+
+    Raises: SettingsError, naming each variable that was refused.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        refused = [_named(str(problem["loc"][0]), problem["msg"]) for problem in error.errors()]
+        raise SettingsError("; ".join(refused)) from None
+
+
+def _named(field: str, message: str) -> str:
+    return f"{field.upper()}: {message.removeprefix('Value error, ')}"

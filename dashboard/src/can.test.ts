@@ -1,0 +1,15 @@
+import { expect, it } from 'vitest'
+import { can, rolesThatCan, type Permission, type Role } from './can'
+
+const ROLES: readonly Role[] = ['ADMIN', 'ANALYST', 'TRADER', 'MARKET_MAKER']
+
+it.each<[Permission, readonly Role[]]>([
+  ['market.read', ['ADMIN', 'ANALYST', 'TRADER']],
+  ['makers.read', ['ADMIN', 'ANALYST']],
+  ['tickets.read', ['ADMIN', 'ANALYST']],
+  ['payloads.read', ['ADMIN']],
+])('%s belongs to %j and nobody else', (permission, allowed) => {
+  expect(ROLES.filter((role) => can(role, permission))).toEqual(allowed)
+  expect(rolesThatCan(permission)).toEqual(allowed)
+  expect(can(undefined, permission)).toBe(false)
+})

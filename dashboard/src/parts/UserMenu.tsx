@@ -1,0 +1,41 @@
+import { Menu, UnstyledButton } from '@mantine/core'
+import { notifications } from '@mantine/notifications'
+import { session } from '../client'
+import { words } from '../format'
+import { Icon } from '../ui/icons'
+import { usePerson } from './usePerson'
+import styles from './UserMenu.module.css'
+
+/** Say who is signed in, and let them leave. */
+export function UserMenu() {
+  const person = usePerson()
+  if (!person) return null
+
+  const leave = async () => {
+    const problem = await session.signOut()
+    if (problem) notifications.show({ color: 'red', title: 'Still signed in', message: problem.message, autoClose: false })
+  }
+
+  return (
+    <Menu position="bottom-end" width={240} withinPortal>
+      <Menu.Target>
+        <UnstyledButton className={styles.target} aria-label={`Account of ${person.name}`}>
+          <Icon name="person" />
+          <span className={styles.name}>{person.name}</span>
+          <Icon name="down" size={14} />
+        </UnstyledButton>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <div className={styles.who}>
+          <div className={styles.whoName}>{person.name}</div>
+          <div>{person.email}</div>
+          <div>{words(person.role)}</div>
+        </div>
+        <Menu.Divider />
+        <Menu.Item leftSection={<Icon name="leave" size={16} />} onClick={() => void leave()}>
+          Sign out
+        </Menu.Item>
+      </Menu.Dropdown>
+    </Menu>
+  )
+}

@@ -1,0 +1,237 @@
+"""The ledger in the database: balances are locked, moved and written together with their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from db import tables
+from db.tables import Row
+from db.unit import Transaction, Write
+from domain import errors, ledger, money, people
+from domain.ledger import Account, Balance, Change, Move, TransactionOutcome, TransactionReason, TransactionType
+from domain.money import Asset
+from domain.tickets import Draft
+
+Key = tuple[UUID, Asset]
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """A move and what its row says beside the figures."""
+
+    move: Move
+    draft: Draft
+    order_id: UUID | None = None
+    trade_id: UUID | None = None
+    notes: str | None = None
+    created_by: UUID | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.move.holder_id, self.move.asset
+
+
+async def lock(transaction: Transaction, wanted: Iterable[tuple[UUID, UUID | None, Asset]]) -> dict[Key, Account]:
+    """Lock accounts (holder, market maker, asset); one that does not exist yet is created at 0.
+
+    Locks: balances by (holder, asset). Outside the market lock, lock one account only: that keeps any two units from
+    waiting for each other.
+    """
+    ordered = sorted(set(wanted), key=lambda one: (one[0].bytes, one[2]))
+    if not ordered:
+        return {}
+    holders, makers, assets = (list(values) for values in zip(*ordered, strict=True))
+    select = (
+        "SELECT b.holder_id, b.market_maker_id, b.asset, b.available, b.locked, b.seq FROM balances b"
+        " JOIN unnest($1::uuid[], $2::text[]) AS k(holder_id, asset) ON b.holder_id = k.holder_id AND b.asset = k.asset"
+        " ORDER BY b.holder_id, b.asset FOR NO KEY UPDATE OF b"
+    )
+    rows = await transaction.connection.fetch(select, holders, assets)
+    if len(rows) < len(ordered):
+        await transaction.connection.execute(
+            "INSERT INTO balances (holder_id, market_maker_id, asset, available, locked, seq)"
+            " SELECT holder_id, market_maker_id, asset, 0, 0, 0 FROM unnest($1::uuid[], $2::uuid[], $3::text[])"
+            " AS k(holder_id, market_maker_id, asset) ORDER BY holder_id, asset ON CONFLICT DO NOTHING",
+            holders,
+            makers,
+            assets,
+        )
+        rows = await transaction.connection.fetch(select, holders, assets)
+    return {(row["holder_id"], Asset(row["asset"])): _account(row) for row in rows}
+
+
+def _account(row: Row) -> Account:
+    asset = Asset(row["asset"])
+    available = money.units(row["available"], money.DECIMALS[asset])
+    locked = money.units(row["locked"], money.DECIMALS[asset])
+    assert available is not None and locked is not None, "the table's scale checks"
+    return Account(row["holder_id"], row["market_maker_id"], asset, available, locked, row["seq"])
+
+
+async def post(
+    transaction: Transaction, accounts: Mapping[Key, Account], postings: Sequence[Posting]
+) -> list[ledger.Transaction]:
+    """Move locked accounts and write a row for each move, in order; return the rows.
+
+    Raises: InsufficientBalance, InvalidAmount.
+    """
+    if not postings:
+        return []
+    running = dict(accounts)
+    entries: list[ledger.Transaction] = []
+    for posting in postings:
+        account = running[posting.key] = ledger.apply(running[posting.key], posting.move)
+        entries.append(_entry(transaction, posting, account))
+    await transaction.insert(tables.asset_transactions, [_row(entry) for entry in entries])
+    moved = [account for key, account in running.items() if account is not accounts[key]]
+    await transaction.connection.execute(
+        "UPDATE balances b SET available = m.available, locked = m.locked, seq = m.seq"
+        " FROM unnest($1::uuid[], $2::text[], $3::numeric[], $4::numeric[], $5::bigint[])"
+        " AS m(holder_id, asset, available, locked, seq) WHERE b.holder_id = m.holder_id AND b.asset = m.asset",
+        [account.holder_id for account in moved],
+        [account.asset for account in moved],
+        [money.decimal(account.asset, account.available) for account in moved],
+        [money.decimal(account.asset, account.locked) for account in moved],
+        [account.seq for account in moved],
+    )
+    return entries
+
+
+def _entry(transaction: Transaction, posting: Posting, account: Account) -> ledger.Transaction:
+    move, asset = posting.move, posting.move.asset
+    available_delta, locked_delta = move.deltas
+    return ledger.Transaction(
+        id=uuid4(),
+        holder_id=move.holder_id,
+        market_maker_id=move.market_maker_id,
+        asset=asset,
+        transaction_type=ledger.TYPE_OF_REASON[move.reason],
+        reason=move.reason,
+        amount=money.decimal(asset, move.signed_amount),
+        available_delta=money.decimal(asset, available_delta),
+        locked_delta=money.decimal(asset, locked_delta),
+        balance_after=money.decimal(asset, account.available),
+        locked_after=money.decimal(asset, account.locked),
+        seq=account.seq,
+        notes=posting.notes,
+        order_id=posting.order_id,
+        trade_id=posting.trade_id,
+        created_by=posting.created_by,
+        created_at=transaction.now,
+        ticket_id=posting.draft.ticket_id,
+    )
+
+
+def _row(entry: ledger.Transaction) -> tuple[object, ...]:
+    """Return the row in the order of `tables.asset_transactions`."""
+    return (
+        entry.id,
+        entry.holder_id,
+        entry.market_maker_id,
+        entry.asset,
+        entry.transaction_type,
+        entry.reason,
+        entry.amount,
+        entry.available_delta,
+        entry.locked_delta,
+        entry.balance_after,
+        entry.locked_after,
+        entry.seq,
+        entry.notes,
+        entry.order_id,
+        entry.trade_id,
+        entry.created_by,
+        entry.created_at,
+        entry.ticket_id,
+    )
+
+
+async def change(write: Write, request: Change) -> TransactionOutcome:
+    """Deposit or withdraw by hand.
+
+    Raises: InvalidInput, InvalidAmount, MarketMakerNotFound, UserNotFound, InsufficientBalance.
+    Locks: the account.
+    """
+    if (request.market_maker_id is None) == (request.user_id is None):
+        raise errors.InvalidInput("Name either a market maker or a user.", field="marketMakerId")
+    notes = people.optional_text(request.notes, field="notes", length_max=people.TEXT_LENGTH_MAX, label="The note")
+    money.amount(request.asset, request.amount)
+    holder_id, maker_id = await _holder(write, request)
+    accounts = await lock(write, [(holder_id, maker_id, request.asset)])
+    move = ledger.change(accounts[holder_id, request.asset], request)
+    posting = Posting(move, write.root, notes=notes, created_by=write.attempt.user_id)
+    (entry,) = await post(write, accounts, [posting])
+    return TransactionOutcome(entry, balance_after(entry))
+
+
+async def _holder(write: Write, request: Change) -> tuple[UUID, UUID | None]:
+    """Return (holder, market maker) of who was named."""
+    if request.market_maker_id is not None:
+        maker = await write.connection.fetchrow(
+            "SELECT id, user_id FROM market_maker_clients WHERE id = $1", people.uuid_or_none(request.market_maker_id)
+        )
+        if maker is None:
+            raise errors.MarketMakerNotFound(
+                "There is no such market maker.", field="marketMakerId", id=request.market_maker_id
+            )
+        return maker["user_id"], maker["id"]
+    user = await write.connection.fetchrow(
+        "SELECT u.id, m.id AS maker_id FROM users u LEFT JOIN market_maker_clients m ON m.user_id = u.id"
+        " WHERE u.id = $1",
+        people.uuid_or_none(request.user_id),
+    )
+    if user is None:
+        raise errors.UserNotFound("There is no such user.", field="userId", id=request.user_id)
+    return user["id"], user["maker_id"]
+
+
+def balance_after(entry: ledger.Transaction) -> Balance:
+    """Return the balance that a ledger row left."""
+    return Balance(
+        entry.holder_id, entry.market_maker_id, entry.asset, entry.balance_after, entry.locked_after, entry.seq
+    )
+
+
+def deposit_move(holder_id: UUID, market_maker_id: UUID | None, asset: Asset, amount: int) -> Move:
+    """Return the move of a deposit in smallest units."""
+    return Move(holder_id, market_maker_id, asset, TransactionReason.DEPOSIT, amount)
+
+
+def entry_of(row: Row) -> ledger.Transaction:
+    """Read a stored ledger row."""
+    asset = Asset(row["asset"])
+    return ledger.Transaction(
+        id=row["id"],
+        holder_id=row["holder_id"],
+        market_maker_id=row["market_maker_id"],
+        asset=asset,
+        transaction_type=TransactionType(row["transaction_type"]),
+        reason=TransactionReason(row["reason"]),
+        amount=money.of_asset(asset, row["amount"]),
+        available_delta=money.of_asset(asset, row["available_delta"]),
+        locked_delta=money.of_asset(asset, row["locked_delta"]),
+        balance_after=money.of_asset(asset, row["balance_after"]),
+        locked_after=money.of_asset(asset, row["locked_after"]),
+        seq=row["seq"],
+        notes=row["notes"],
+        order_id=row["order_id"],
+        trade_id=row["trade_id"],
+        created_by=row["created_by"],
+        created_at=row["created_at"],
+        ticket_id=row["ticket_id"],
+    )
+
+
+def balance_of(row: Row) -> Balance:
+    """Read a stored balance."""
+    asset = Asset(row["asset"])
+    return Balance(
+        holder_id=row["holder_id"],
+        market_maker_id=row["market_maker_id"],
+        asset=asset,
+        available=money.of_asset(asset, row["available"]),
+        locked=money.of_asset(asset, row["locked"]),
+        seq=row["seq"],
+    )

@@ -1,0 +1,113 @@
+"""Market makers in the database."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import asyncpg
+
+from db import ledger, market, people, tables
+from db.ledger import Posting
+from db.tables import Row
+from db.unit import Write
+from domain import errors, makers
+from domain.makers import Maker, MakerChange, MakerOutcome, NewMaker
+from domain.people import KycStatus, User, UserRole, uuid_or_none
+
+
+def maker_of(row: Row) -> Maker:
+    """Read a stored market maker."""
+    return Maker(
+        id=row["id"],
+        user_id=row["user_id"],
+        name=row["name"],
+        description=row["description"],
+        is_active=row["is_active"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        created_by=row["created_by"],
+    )
+
+
+async def create(write: Write, new: NewMaker) -> MakerOutcome:
+    """Store a market maker, its user, and what it starts with.
+
+    Raises: EmailTaken, NameTaken.
+    """
+    user = User(uuid4(), new.email, new.name, UserRole.MARKET_MAKER, True, KycStatus.NONE, write.now)
+    await people.insert(write, user, None)
+    maker = Maker(
+        id=uuid4(),
+        user_id=user.id,
+        name=new.name,
+        description=new.description,
+        is_active=True,
+        created_at=write.now,
+        updated_at=write.now,
+        created_by=write.attempt.user_id,
+    )
+    row = (
+        maker.id,
+        maker.user_id,
+        maker.name,
+        maker.description,
+        maker.is_active,
+        maker.created_at,
+        maker.updated_at,
+        maker.created_by,
+    )
+    try:
+        await write.insert(tables.market_maker_clients, [row])
+    except asyncpg.UniqueViolationError as error:
+        raise _name_taken(error, new.name) from error
+    accounts = await ledger.lock(write, [(user.id, maker.id, asset) for asset, _ in new.initial_balances])
+    postings = [
+        Posting(
+            ledger.deposit_move(user.id, maker.id, asset, amount),
+            write.root,
+            notes="Initial balance",
+            created_by=write.attempt.user_id,
+        )
+        for asset, amount in new.initial_balances
+    ]
+    entries = await ledger.post(write, accounts, postings)
+    return MakerOutcome(maker, balances=tuple(ledger.balance_after(entry) for entry in entries))
+
+
+def _name_taken(error: asyncpg.UniqueViolationError, name: str) -> Exception:
+    if error.constraint_name != "market_maker_clients_name":
+        return error
+    return errors.NameTaken(f"{name} exists already. Choose another name.", field="name", name=name)
+
+
+async def update(write: Write, maker_id: str, change: MakerChange) -> MakerOutcome:
+    """Change a market maker; when it becomes inactive all its open orders are cancelled with it.
+
+    Raises: InvalidInput, MarketMakerNotFound, NameTaken.
+    Locks: the market, since this may change the right to trade; then the maker; then its accounts.
+    """
+    change = makers.check(change)
+    states = await market.lock(write)
+    row = await write.connection.fetchrow(
+        "SELECT * FROM market_maker_clients WHERE id = $1 FOR NO KEY UPDATE", uuid_or_none(maker_id)
+    )
+    before = makers.found(maker_of(row) if row else None, maker_id)
+    after = makers.changed(before, change, write.now)
+    try:
+        await write.connection.execute(
+            "UPDATE market_maker_clients SET name = $2, description = $3, is_active = $4, updated_at = $5 WHERE id = $1",
+            after.id,
+            after.name,
+            after.description,
+            after.is_active,
+            after.updated_at,
+        )
+    except asyncpg.UniqueViolationError as error:
+        raise _name_taken(error, after.name) from error
+    cancelled = () if after.is_active else await market.cancel_open_orders(write, states, before.user_id)
+    return MakerOutcome(after, before, cancelled_orders=cancelled)
+
+
+async def delete(write: Write, maker_id: str) -> MakerOutcome:
+    """Deactivate a market maker; its history stays."""
+    return await update(write, maker_id, MakerChange(is_active=False))

@@ -1,0 +1,47 @@
+"""Bring a database to the newest schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+LOCK_KEY = 0x6361726264  # "carbd": one migration at a time, whoever starts it
+
+
+async def upgrade(database_url: str) -> list[str]:
+    """Apply what is missing, as the owner login; return the revisions applied.
+
+    Locks: an advisory lock for the whole run, so several starting processes migrate once.
+    """
+    engine = create_async_engine(sqlalchemy_url(database_url), poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            await connection.exec_driver_sql("SELECT pg_advisory_xact_lock($1)", (LOCK_KEY,))
+            return await connection.run_sync(_upgrade)
+    finally:
+        await engine.dispose()
+
+
+def sqlalchemy_url(database_url: str) -> str:
+    """Name the driver in a plain postgresql:// URL."""
+    return database_url.replace("postgresql://", "postgresql+asyncpg://", 1)
+
+
+def _upgrade(connection: Connection) -> list[str]:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    script = ScriptDirectory.from_config(config)
+    before = MigrationContext.configure(connection).get_current_revision()
+    if before == script.get_current_head():
+        return []
+    command.upgrade(config, "head")
+    applied = [revision.revision for revision in script.iterate_revisions("head", before or "base")]
+    return list(reversed(applied))

@@ -1,0 +1,284 @@
+"""People in the database: users, their sessions, and the deposits they announce."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from db import ledger, market, tables
+from db.ledger import Posting
+from db.tables import Row
+from db.unit import Pool, Write
+from domain import errors, money, people
+from domain.money import Asset
+from domain.people import (
+    Caller,
+    Deposit,
+    DepositOutcome,
+    DepositStatus,
+    KycStatus,
+    LoginOutcome,
+    NewUser,
+    Session,
+    User,
+    UserOutcome,
+    UserRole,
+)
+
+SESSION_ABSOLUTE = timedelta(hours=8)  # a working day
+SESSION_IDLE = timedelta(minutes=30)
+SEEN_EVERY = timedelta(minutes=1)  # how exactly last_seen_at is kept, to spare a write per request
+USER_AGENT_LENGTH_MAX = 512
+assert SEEN_EVERY < SESSION_IDLE < SESSION_ABSOLUTE
+
+
+def user_of(row: Row) -> User:
+    """Read a stored user."""
+    return User(
+        id=row["id"],
+        email=row["email"],
+        name=row["name"],
+        role=UserRole(row["role"]),
+        is_active=row["is_active"],
+        kyc_status=KycStatus(row["kyc_status"]),
+        created_at=row["created_at"],
+    )
+
+
+def session_of(row: Row) -> Session:
+    """Read a stored session."""
+    return Session(
+        id=row["id"],
+        user_id=row["user_id"],
+        created_at=row["created_at"],
+        last_seen_at=row["last_seen_at"],
+        expires_at=row["expires_at"],
+        ip_address=row["ip_address"],
+        user_agent=row["user_agent"],
+    )
+
+
+def deposit_of(row: Row) -> Deposit:
+    """Read a stored deposit."""
+    return Deposit(
+        id=row["id"],
+        user_id=row["user_id"],
+        amount=money.eur(row["amount"]),
+        reference=row["reference"],
+        status=DepositStatus(row["status"]),
+        reason=row["reason"],
+        created_at=row["created_at"],
+        decided_at=row["decided_at"],
+        decided_by=row["decided_by"],
+        ticket_id=row["ticket_id"],
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ sessions
+
+
+def token_sha256(token: str) -> bytes:
+    """Return what is stored of a session token."""
+    return hashlib.sha256(token.encode(errors="replace")).digest()
+
+
+async def caller(pool: Pool, token: str) -> Caller | None:
+    """Return who holds a session token, by the database's clock; None when the session has ended or the user may not act.
+
+    Notes that the session was seen, at most once a SEEN_EVERY.
+    """
+    row = await pool.fetchrow(
+        "SELECT s.id AS session_id, s.created_at AS session_created_at, s.last_seen_at, s.expires_at, s.ip_address,"
+        " s.user_agent, s.last_seen_at < clock_timestamp() - $3::interval AS is_stale, u.*"
+        " FROM user_sessions s JOIN users u ON u.id = s.user_id WHERE s.token_sha256 = $1 AND s.revoked_at IS NULL"
+        " AND s.expires_at > clock_timestamp() AND s.last_seen_at > clock_timestamp() - $2::interval"
+        " AND u.is_active AND u.can_sign_in",
+        token_sha256(token),
+        SESSION_IDLE,
+        SEEN_EVERY,
+    )
+    if row is None:
+        return None
+    if row["is_stale"]:
+        await pool.fetch("UPDATE user_sessions SET last_seen_at = clock_timestamp() WHERE id = $1", row["session_id"])
+    session = Session(
+        id=row["session_id"],
+        user_id=row["id"],
+        created_at=row["session_created_at"],
+        last_seen_at=row["last_seen_at"],
+        expires_at=row["expires_at"],
+        ip_address=row["ip_address"],
+        user_agent=row["user_agent"],
+    )
+    return Caller(user_of(row), session)
+
+
+async def credentials(write: Write, email: str) -> tuple[User, str] | None:
+    """Return a user who may sign in and his password hash."""
+    row = await write.connection.fetchrow(
+        "SELECT * FROM users WHERE lower(email) = lower($1) AND is_active AND can_sign_in", email.strip()
+    )
+    return (user_of(row), row["password_hash"]) if row else None
+
+
+async def open_session(write: Write, user: User, token: str) -> LoginOutcome:
+    """Store a new session; the token itself is never stored."""
+    attempt = write.attempt
+    session = Session(
+        id=uuid4(),
+        user_id=user.id,
+        created_at=write.now,
+        last_seen_at=write.now,
+        expires_at=write.now + SESSION_ABSOLUTE,
+        ip_address=attempt.ip_address,
+        user_agent=attempt.user_agent,
+    )
+    row = (
+        session.id,
+        user.id,
+        token_sha256(token),
+        session.created_at,
+        session.last_seen_at,
+        session.expires_at,
+        session.ip_address,
+        session.user_agent,
+    )
+    await write.insert(tables.user_sessions, [row])
+    return LoginOutcome(user, session)
+
+
+async def close_session(write: Write, who: Caller) -> LoginOutcome:
+    """End the session that the attempt came with."""
+    await write.connection.execute("UPDATE user_sessions SET revoked_at = $2 WHERE id = $1", who.session.id, write.now)
+    return LoginOutcome(who.user, who.session)
+
+
+# --------------------------------------------------------------------------------------------------------------- users
+
+
+async def create(write: Write, new: NewUser, password_hash: str) -> UserOutcome:
+    """Store a new user.
+
+    Raises: EmailTaken.
+    """
+    user = User(uuid4(), new.email, new.name, new.role, True, KycStatus.NONE, write.now)
+    await insert(write, user, password_hash)
+    return UserOutcome(user)
+
+
+async def insert(write: Write, user: User, password_hash: str | None) -> None:
+    """Insert a user's row; a market maker's has no password hash.
+
+    Raises: EmailTaken.
+    """
+    row = (
+        user.id,
+        user.email,
+        user.name,
+        user.role,
+        password_hash,
+        user.is_active,
+        user.kyc_status,
+        user.created_at,
+        user.created_at,
+    )
+    try:
+        await write.insert(tables.users, [row])
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != "users_email":
+            raise
+        raise errors.EmailTaken(f"{user.email} belongs to another user already.", field="email") from error
+
+
+async def approve_kyc(write: Write, user_id: str) -> UserOutcome:
+    """Let a user trade.
+
+    Raises: UserNotFound, AlreadyDecided.
+    Locks: the market, since this changes the right to trade; then the user.
+    """
+    await market.lock(write)
+    row = await write.connection.fetchrow(
+        "SELECT * FROM users WHERE id = $1 AND can_sign_in FOR NO KEY UPDATE", people.uuid_or_none(user_id)
+    )
+    if row is None:
+        raise errors.UserNotFound("There is no such user.", field="userId", id=user_id)
+    before = user_of(row)
+    if before.kyc_status is KycStatus.APPROVED:
+        raise errors.AlreadyDecided("The KYC of this user is APPROVED already.", field="userId", status="APPROVED")
+    await write.connection.execute(
+        "UPDATE users SET kyc_status = 'APPROVED', updated_at = $2 WHERE id = $1", before.id, write.now
+    )
+    return UserOutcome(replace(before, kyc_status=KycStatus.APPROVED), before)
+
+
+# ------------------------------------------------------------------------------------------------------------ deposits
+
+
+async def request_deposit(write: Write, user_id: UUID, amount: Decimal, reference: str) -> DepositOutcome:
+    """Announce a bank transfer of euros.
+
+    Raises: InvalidInput, InvalidAmount.
+    """
+    checked = people.text(reference, field="reference", length_max=people.REFERENCE_LENGTH_MAX, label="The reference")
+    cents = money.amount(Asset.EUR, amount)
+    deposit = Deposit(
+        id=uuid4(),
+        user_id=user_id,
+        amount=money.decimal(Asset.EUR, cents),
+        reference=checked,
+        status=DepositStatus.PENDING,
+        reason=None,
+        created_at=write.now,
+        decided_at=None,
+        decided_by=None,
+        ticket_id=write.ticket_id,
+    )
+    row = (
+        deposit.id,
+        deposit.user_id,
+        deposit.amount,
+        deposit.reference,
+        deposit.status,
+        deposit.reason,
+        deposit.created_at,
+        deposit.decided_at,
+        deposit.decided_by,
+        deposit.ticket_id,
+    )
+    await write.insert(tables.deposits, [row])
+    return DepositOutcome(deposit)
+
+
+async def approve_deposit(write: Write, deposit_id: str) -> DepositOutcome:
+    """Credit an announced transfer.
+
+    Raises: NotFound, AlreadyDecided, InvalidAmount.
+    Locks: the deposit, then the account.
+    """
+    row = await write.connection.fetchrow(
+        "SELECT * FROM deposits WHERE id = $1 FOR NO KEY UPDATE", people.uuid_or_none(deposit_id)
+    )
+    before = people.decide_deposit(deposit_of(row) if row else None, deposit_id)
+    accounts = await ledger.lock(write, [(before.user_id, None, Asset.EUR)])
+    cents = money.amount(Asset.EUR, before.amount)
+    posting = Posting(
+        ledger.deposit_move(before.user_id, None, Asset.EUR, cents),
+        write.root,
+        notes=f"Deposit {before.reference}",
+        created_by=write.attempt.user_id,
+    )
+    await ledger.post(write, accounts, [posting])
+    await write.connection.execute(
+        "UPDATE deposits SET status = 'APPROVED', decided_at = $2, decided_by = $3 WHERE id = $1",
+        before.id,
+        write.now,
+        write.attempt.user_id,
+    )
+    write.root.related = (before.ticket_id,)
+    approved = replace(before, status=DepositStatus.APPROVED, decided_at=write.now, decided_by=write.attempt.user_id)
+    return DepositOutcome(approved, before)

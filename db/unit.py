@@ -1,0 +1,480 @@
+"""The unit of work: the only module that begins and commits.
+
+One attempt, one transaction, one ticket. What is refused is rolled back and leaves a FAILED ticket on the same
+connection; what fails is the same, and raised again. What the world is told leaves after COMMIT.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+
+import asyncpg
+import structlog
+from sqlalchemy import Table
+
+from db import idempotency, tables
+from db.outcomes import as_json
+from domain.errors import Busy, DomainError, ErrorCode
+from domain.tickets import Attempt, Draft, Story, TicketStatus, effect_line, plain
+
+if TYPE_CHECKING:
+    from db.numbers import Number, Numbers
+
+Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+T = TypeVar("T")
+
+CONNECT_TIMEOUT_S = 2.0
+ACQUIRE_TIMEOUT_S = 2.0  # longer in the queue for a connection is BUSY
+STATEMENT_TIMEOUT_S = 5.0
+LOCK_TIMEOUT_S = 2.0
+IDLE_IN_TRANSACTION_TIMEOUT_S = 10.0  # a stuck writer would hold back the sealer and the live ticket stream
+RETRIES_MAX = 3  # deadlock, serialisation, ticket number dispensed twice
+RETRY_PAUSE_S = 0.02
+SETTLE_TRIES_MAX = 5  # to learn whether a COMMIT of unknown outcome happened
+SETTLE_PAUSE_S = 0.5
+DRAIN_TIMEOUT_S = 15.0
+assert LOCK_TIMEOUT_S < STATEMENT_TIMEOUT_S < IDLE_IN_TRANSACTION_TIMEOUT_S
+
+LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.AdminShutdownError,
+        asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError)  # fmt: skip
+RETRYABLE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+OVERDUE = (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)
+
+log = structlog.get_logger(__name__)
+
+
+class Fault(Exception):
+    """Something of ours broke; the cause is chained, the ticket says INTERNAL. ticket_id None: not even that was possible."""
+
+    def __init__(self, ticket_id: str | None) -> None:
+        super().__init__("internal fault")
+        self.ticket_id = ticket_id
+
+
+class StartOver(Exception):
+    """The same work will go better now: a ticket number was dispensed twice by a Redis that went back in time, or
+    another attempt with the same idempotency key ended first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A refusal as it is stored and answered."""
+
+    code: ErrorCode
+    message: str
+    field: str | None
+    details: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, error: DomainError) -> Refusal:
+        return cls(error.code, error.message, error.field, plain(error.details))
+
+    def as_json(self) -> dict[str, Any]:
+        return {"code": self.code.value, "message": self.message, "field": self.field, "details": dict(self.details)}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Refusal:
+        return cls(ErrorCode(stored["code"]), stored["message"], stored["field"], stored["details"])
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """What became of an attempt: an outcome or a refusal, and its ticket."""
+
+    ticket_id: str
+    outcome: T | None = None
+    refusal: Refusal | None = None
+    is_replay: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that the world may know once it is committed."""
+
+    channel: str
+    message: Mapping[str, Any]
+
+
+class Pool:
+    """Connections of one role. Every wait on them is bounded."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, url: str, *, role: str | None, size_max: int, name: str) -> Pool:
+        """Connect as the login of the URL and act as the role."""
+        settings = {
+            "application_name": f"carbondesk-{name}",
+            "statement_timeout": str(int(STATEMENT_TIMEOUT_S * 1_000)),
+            "lock_timeout": str(int(LOCK_TIMEOUT_S * 1_000)),
+            "idle_in_transaction_session_timeout": str(int(IDLE_IN_TRANSACTION_TIMEOUT_S * 1_000)),
+            "synchronous_commit": "on",
+            "timezone": "UTC",
+            "jit": "off",  # compiling costs more than any of our statements
+        }
+        if role:
+            settings["role"] = role
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=size_max,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=STATEMENT_TIMEOUT_S * 2,  # a server that does not even cancel
+            max_inactive_connection_lifetime=300,
+            server_settings=settings,
+        )
+        return cls(pool)
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Connection]:
+        """Lend a connection.
+
+        Raises: Busy when none is free in time.
+        """
+        try:
+            connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S)
+        except TimeoutError:
+            raise Busy("The system is busy. Nothing was done; try again in a moment.") from None
+        try:
+            yield connection
+        finally:
+            await self._pool.release(connection)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """One transaction outside any attempt: leases, housekeeping."""
+        async with self.acquire() as connection, connection.transaction():
+            yield connection
+
+    async def fetch(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Run one statement by itself."""
+        async with self.acquire() as connection:
+            return await connection.fetch(sql, *arguments)
+
+    async def fetchrow(self, sql: str, *arguments: Any) -> asyncpg.Record | None:
+        """Run one statement by itself; return its first row."""
+        async with self.acquire() as connection:
+            return await connection.fetchrow(sql, *arguments)
+
+    async def close(self) -> None:
+        try:
+            await asyncio.wait_for(self._pool.close(), CONNECT_TIMEOUT_S)
+        except TimeoutError:
+            self._pool.terminate()
+
+
+_NO_TIME = datetime.min.replace(tzinfo=UTC)
+
+
+class Transaction:
+    """An open transaction that will hold one or many tickets, and what is to be told after it."""
+
+    def __init__(self, connection: Connection, numbers: Numbers) -> None:
+        self.connection = connection
+        self.now = _NO_TIME
+        self.notices: list[Notice] = []
+        self.drafts: list[Draft] = []
+        self.effects: defaultdict[str, list[str]] = defaultdict(list)
+        self._numbers = numbers
+        self._leases: set[int] = set()
+
+    @property
+    def has_time(self) -> bool:
+        return self.now is not _NO_TIME
+
+    async def look_at_clock(self) -> None:
+        """Fix `now`, the database's time, for every row of this transaction."""
+        self.now = await self.connection.fetchval("SELECT clock_timestamp()")
+
+    async def draw(self, count: int) -> list[tuple[int, int]]:
+        """Return ticket numbers (year, number) that nobody will declare void before this transaction ends.
+
+        Locks: the lease rows FOR SHARE.
+        """
+        drawn: list[Number] = []
+        while len(drawn) < count:
+            fresh = await self._numbers.draw(self.now.year, count - len(drawn))
+            asked = {number.lease_id for number in fresh} - self._leases
+            if asked:
+                rows = await self.connection.fetch(
+                    "SELECT id FROM ticket_leases WHERE id = ANY($1::bigint[]) AND closed_at IS NULL ORDER BY id FOR SHARE",
+                    list(asked),
+                )
+                self._leases |= {row["id"] for row in rows}
+                if closed := asked - self._leases:
+                    self._numbers.burn(closed)
+            drawn += [number for number in fresh if number.lease_id in self._leases]
+        return [(number.year, number.number) for number in drawn]
+
+    async def insert(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows in the order of `tables.written`; what a digest covers is noted down for its ticket."""
+        if not rows:
+            return
+        if table in tables.EFFECTS:
+            sealed = tables.sealed(table)
+            ticket_at = [column.name for column in tables.written(table)].index("ticket_id")
+            for row in rows:
+                self.effects[row[ticket_at]].append(effect_line(table.name, [row[index] for index in sealed]))
+        await self.connection.execute(tables.insert_sql(table), *tables.columns_of(rows))
+
+    def tell(self, channel: str, message: Mapping[str, Any]) -> None:
+        """Leave a notice for the time after COMMIT."""
+        self.notices.append(Notice(channel, message))
+
+    def burn_numbers(self) -> None:
+        """Never again draw from the leases used here."""
+        self._numbers.burn(set(self._leases))
+
+
+class Write(Transaction):
+    """The transaction of one attempt; its root ticket has its number from the start."""
+
+    def __init__(self, connection: Connection, numbers: Numbers, attempt: Attempt) -> None:
+        super().__init__(connection, numbers)
+        self.attempt = attempt
+        self.root = Draft(attempt, Story(attempt.action_type, attempt.field))
+
+    @property
+    def ticket_id(self) -> str:
+        return self.root.ticket_id
+
+    async def open(self) -> None:
+        await self.look_at_clock()
+        self.root.number = (await self.draw(1))[0]
+
+
+Store: TypeAlias = Callable[[Transaction, Sequence[Draft]], Awaitable[None]]
+Publish: TypeAlias = Callable[[Sequence[Notice]], None]
+Tell: TypeAlias = Callable[[Mapping[str, Any], Any], Story]
+
+
+class Units:
+    """Run attempts as units of work."""
+
+    def __init__(self, pool: Pool, numbers: Numbers, store_tickets: Store, publish: Publish) -> None:
+        self.pool = pool
+        self.numbers = numbers
+        self._store_tickets = store_tickets
+        self.publish = publish
+        self._in_flight: set[asyncio.Task[Any]] = set()
+
+    async def shielded(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await work that goes on when the client who asked for it is gone."""
+        task = asyncio.create_task(work)
+        self._in_flight.add(task)
+        task.add_done_callback(self._in_flight.discard)
+        return await asyncio.shield(task)
+
+    async def drain(self) -> None:
+        """Wait, at most DRAIN_TIMEOUT_S, for the work that is under way."""
+        if self._in_flight:
+            await asyncio.wait(self._in_flight, timeout=DRAIN_TIMEOUT_S)
+
+    async def run(
+        self,
+        attempt: Attempt,
+        work: Callable[[Write], Awaitable[Any]],
+        tell: Tell,
+        outcome_of: Callable[[Any], Any],
+    ) -> Answer[Any]:
+        """Do the work of one attempt in one transaction with its ticket.
+
+        tell: (request, outcome or None) → story. outcome_of: reads a stored outcome for a repeated idempotency key.
+        Raises: Fault.
+        """
+        for tries_left in reversed(range(RETRIES_MAX + 1)):
+            try:
+                async with self.pool.acquire() as connection:
+                    return await self._try(connection, attempt, work, tell, outcome_of)
+            except (*RETRYABLE, StartOver):
+                if not tries_left:
+                    raise
+                await asyncio.sleep(RETRY_PAUSE_S * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+            except LOST as error:
+                return await self._settle(attempt, tell, outcome_of, error)
+        raise AssertionError("unreachable")
+
+    async def _try(
+        self,
+        connection: Connection,
+        attempt: Attempt,
+        work: Callable[[Write], Awaitable[Any]],
+        tell: Tell,
+        outcome_of: Callable[[Any], Any],
+    ) -> Answer[Any]:
+        write = Write(connection, self.numbers, attempt)
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            await write.open()
+            if replay := await _replay(write, outcome_of):
+                await transaction.rollback()
+                return replay
+            outcome = await work(write)
+            write.root.story = tell(attempt.request, outcome)
+            write.root.response = as_json(outcome)
+            await self.write_tickets(write, [write.root, *write.drafts], [write.root])
+        except (*RETRYABLE, *LOST, StartOver):
+            await _rollback(transaction)
+            raise
+        except DomainError as error:
+            await _rollback(transaction)
+            return await self._refuse(connection, write, tell, Refusal.of(error))
+        except OVERDUE as error:
+            await _rollback(transaction)
+            log.warning("unit_overdue", field=attempt.field, error=repr(error))
+            busy = Busy("The market is busy. Nothing was done; try again in a moment.")
+            return await self._refuse(connection, write, tell, Refusal.of(busy))
+        except Exception as error:
+            await _rollback(transaction)
+            return await self._fault(connection, write, tell, error)
+        await transaction.commit()
+        self.publish([*write.notices, Notice("tickets", {})])
+        return Answer(write.ticket_id, outcome)
+
+    async def write_tickets(
+        self, transaction: Transaction, drafts: Sequence[Draft], keyed: Sequence[Draft] = ()
+    ) -> None:
+        """Write tickets last, so that their digests cover every effect, and keep what the keys of `keyed` led to.
+
+        Raises: StartOver.
+        """
+        try:
+            await self._store_tickets(transaction, drafts)
+            await idempotency.store(transaction, keyed, transaction.now)
+        except asyncpg.UniqueViolationError as error:
+            if error.constraint_name in NUMBER_CONSTRAINTS:
+                transaction.burn_numbers()
+            elif error.constraint_name != idempotency.CONSTRAINT:
+                raise
+            raise StartOver from error
+
+    async def _refuse(
+        self,
+        connection: Connection,
+        write: Write,
+        tell: Tell,
+        refusal: Refusal,
+    ) -> Answer[Any]:
+        """Write the FAILED ticket of a refusal."""
+        failed = _failed(write, tell, refusal.code, refusal.message, connection)
+        failed.root.response = {"errors": [refusal.as_json()]}
+        async with connection.transaction():
+            await failed.open()
+            await self.write_tickets(failed, [failed.root], [] if refusal.code in NOT_KEPT else [failed.root])
+        self.publish([Notice("tickets", {})])
+        return Answer(failed.ticket_id, refusal=refusal)
+
+    async def _fault(self, connection: Connection, write: Write, tell: Tell, error: Exception) -> Answer[Any]:
+        """Write the FAILED ticket of a fault and raise it masked."""
+        log.error("unit_fault", field=write.attempt.field, exc_info=error)
+        failed = _failed(write, tell, "INTERNAL", "Internal error.", connection)
+        async with connection.transaction():
+            await failed.open()
+            await self.write_tickets(failed, [failed.root])
+        self.publish([Notice("tickets", {})])
+        raise Fault(failed.ticket_id) from error
+
+    async def fail(self, attempt: Attempt, story: Story, code: str, message: str) -> str:
+        """Write the FAILED ticket of an attempt that never reached its work: denied, malformed, or settled as lost."""
+        for tries_left in reversed(range(RETRIES_MAX + 1)):
+            try:
+                async with self.pool.transaction() as connection:
+                    write = Write(connection, self.numbers, attempt)
+                    await write.open()
+                    write.root.story = story
+                    write.root.error_code, write.root.error_message = code, message
+                    write.root.response = {"errors": [{"code": code, "message": message}]}
+                    await self.write_tickets(write, [write.root])
+                self.publish([Notice("tickets", {})])
+                return write.ticket_id
+            except StartOver:
+                if not tries_left:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _settle(
+        self, attempt: Attempt, tell: Tell, outcome_of: Callable[[Any], Any], error: BaseException
+    ) -> Answer[Any]:
+        """Find out what became of an attempt whose connection was lost: its FAILED ticket goes in, unless it committed.
+
+        The insert waits for a transaction in doubt, so one of the two tickets wins for certain.
+        """
+        for _ in range(SETTLE_TRIES_MAX):
+            await asyncio.sleep(SETTLE_PAUSE_S)
+            try:
+                if found := await ticket_of_attempt(self.pool, attempt, outcome_of):
+                    return found
+                story = tell(attempt.request, None)
+                ticket_id = await self.fail(attempt, story, "INTERNAL", "The connection to the database was lost.")
+            except asyncpg.UniqueViolationError:
+                continue  # it committed after all: the next round finds it
+            except (*LOST, TimeoutError, Busy, *RETRYABLE, *OVERDUE):
+                continue
+            raise Fault(ticket_id) from error
+        log.error("unit_unsettled", field=attempt.field, attempt_id=str(attempt.attempt_id), exc_info=error)
+        raise Fault(None) from error
+
+
+NOT_KEPT = {ErrorCode.BUSY, ErrorCode.TOO_MANY_ATTEMPTS, ErrorCode.IDEMPOTENCY_CONFLICT}  # a retry may go better
+NUMBER_CONSTRAINTS = {"ticket_logs_pkey", "ticket_logs_ticket_id_status_key"}
+
+
+def _failed(write: Write, tell: Tell, code: str, message: str, connection: Connection) -> Write:
+    """Start over for the FAILED ticket; what the attempt had drafted is forgotten."""
+    failed = Write(connection, write._numbers, write.attempt)
+    failed.root.story = tell(write.attempt.request, None)
+    failed.root.error_code, failed.root.error_message = str(code), message
+    return failed
+
+
+async def _rollback(transaction: asyncpg.transaction.Transaction) -> None:
+    try:
+        await transaction.rollback()
+    except LOST:
+        log.warning("rollback_on_lost_connection")  # the server rolls back what it lost
+
+
+async def ticket_of_attempt(pool: Pool, attempt: Attempt, outcome_of: Callable[[Any], Any]) -> Answer[Any] | None:
+    """Return the answer that an attempt committed, if it did."""
+    row = await pool.fetchrow(
+        "SELECT t.ticket_id, t.status, p.response_data FROM ticket_logs t JOIN ticket_payloads p USING (year, number)"
+        " WHERE t.attempt_id = $1",
+        attempt.attempt_id,
+    )
+    if row is None:
+        return None
+    return stored_answer(row["ticket_id"], row["status"], json.loads(row["response_data"]), outcome_of)
+
+
+def stored_answer(
+    ticket_id: str, status: str, stored: Any, outcome_of: Callable[[Any], Any], *, is_replay: bool = False
+) -> Answer[Any]:
+    if status == TicketStatus.SUCCESS:
+        return Answer(ticket_id, outcome_of(stored), is_replay=is_replay)
+    if stored["errors"][0]["code"] not in ErrorCode.__members__:
+        raise Fault(ticket_id)
+    return Answer(ticket_id, refusal=Refusal.from_json(stored["errors"][0]), is_replay=is_replay)
+
+
+async def _replay(write: Write, outcome_of: Callable[[Any], Any]) -> Answer[Any] | None:
+    """Return the answer that the attempt's idempotency key stands for.
+
+    Raises: IdempotencyConflict.
+    """
+    if write.attempt.idempotency_key is None:
+        return None
+    kept = (await idempotency.find(write.connection, [write.attempt])).get(idempotency.key_of(write.attempt))
+    if kept is None:
+        return None
+    idempotency.same_input(kept, write.attempt)
+    return stored_answer(kept.ticket_id, kept.status, kept.outcome, outcome_of, is_replay=True)

@@ -1,0 +1,523 @@
+"""The cash market. Law: price-time priority, the resting order sets the price, the committed book is never crossed.
+
+A decision (`place`, `cancel`) reads a `Book` and changes nothing; `Book.apply_*` carries out what was decided. The same
+apply functions bring a book that is behind up to date from the journal, so every process holds the same book.
+Prices are integers of EUR cents, quantities integers of certificates.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from uuid import UUID
+
+from domain import errors, money
+from domain.money import Asset, CertificateType
+
+PRICE_MAX = 1_000_000_00  # cents: one million EUR a tonne, far above any price ever paid
+QUANTITY_MAX = 1_000_000_000  # certificates: a thousand times the largest auction
+assert PRICE_MAX * QUANTITY_MAX < 2**63  # the notional of one order stays within 64 bits
+
+
+class OrderSide(StrEnum):
+    """Whether an order buys or sells certificates."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class OrderType(StrEnum):
+    """LIMIT names its worst price; MARKET takes what the book offers."""
+
+    LIMIT = "LIMIT"
+    MARKET = "MARKET"
+
+
+class TimeInForce(StrEnum):
+    """How long an order waits: until cancelled, not at all, or fill-or-kill."""
+
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+
+
+class OrderStatus(StrEnum):
+    """Where an order stands in its life."""
+
+    OPEN = "OPEN"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELLED = "CANCELLED"
+
+
+OPEN_STATUSES = (OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED)
+
+
+class TradeStatus(StrEnum):
+    """EXECUTED when made; SETTLED when the registry's reference is recorded."""
+
+    EXECUTED = "EXECUTED"
+    SETTLED = "SETTLED"
+
+
+class CancelReason(StrEnum):
+    """Why what was left of an order was cancelled."""
+
+    REQUESTED = "REQUESTED"
+    DEACTIVATED = "DEACTIVATED"
+    SELF_TRADE = "SELF_TRADE"
+
+
+class EventKind(StrEnum):
+    """What a row of the journal did to the book."""
+
+    PLACED = "PLACED"
+    CANCELLED = "CANCELLED"
+
+
+# ---------------------------------------------------------------------------------------------- records, for people
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Rules of one certificate. Units: tick_size and reference_price EUR, lot_size certificates."""
+
+    certificate_type: CertificateType
+    name: str
+    description: str | None
+    tick_size: Decimal
+    lot_size: Decimal
+    reference_price: Decimal | None
+    is_halted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One order as stored. Units: price and average_price EUR, quantities certificates."""
+
+    id: UUID
+    user_id: UUID
+    market_maker_id: UUID | None
+    certificate_type: CertificateType
+    side: OrderSide
+    order_type: OrderType
+    time_in_force: TimeInForce
+    price: Decimal | None
+    quantity: Decimal
+    filled_quantity: Decimal
+    filled_notional: Decimal
+    status: OrderStatus
+    cancel_reason: str | None
+    priority: int
+    created_at: datetime
+    updated_at: datetime
+    ticket_id: str
+
+    @property
+    def remaining_quantity(self) -> Decimal:
+        return self.quantity - self.filled_quantity
+
+    @property
+    def average_price(self) -> Decimal | None:
+        """EUR per certificate over all fills, to 4 decimals for display; the ledger never uses it."""
+        if not self.filled_quantity:
+            return None
+        return (self.filled_notional / self.filled_quantity).quantize(Decimal("0.0001"))
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One fill between two orders. Units: price and notional EUR, quantity certificates."""
+
+    id: UUID
+    certificate_type: CertificateType
+    sequence: int
+    price: Decimal
+    quantity: Decimal
+    buy_order_id: UUID
+    sell_order_id: UUID
+    buyer_id: UUID
+    seller_id: UUID
+    market_maker_id: UUID | None
+    taker_side: OrderSide
+    executed_at: datetime
+    ticket_id: str
+    settled_at: datetime | None = None
+    registry_reference: str | None = None
+
+    @property
+    def notional(self) -> Decimal:
+        return self.price * self.quantity
+
+    @property
+    def status(self) -> TradeStatus:
+        return TradeStatus.SETTLED if self.settled_at else TradeStatus.EXECUTED
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedOutcome:
+    """What placing an order made: the order as it stands and its trades."""
+
+    order: Order
+    trades: tuple[Trade, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CancelledOutcome:
+    """What cancelling made: the order as it stands."""
+
+    order: Order
+
+
+# --------------------------------------------------------------------------------------------- commands and the book
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Ask for a new order; for a market maker when market_maker_id is set, else for the holder himself."""
+
+    holder_id: UUID | None
+    market_maker_id: str | None
+    certificate_type: CertificateType
+    side: OrderSide
+    order_type: OrderType
+    time_in_force: TimeInForce
+    price: Decimal | None
+    quantity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Ask to cancel an order; holder_id None: any order of a market maker, else only the holder's own."""
+
+    order_id: str
+    holder_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Who an order is for, as the database says inside the transaction."""
+
+    holder_id: UUID
+    market_maker_id: UUID | None
+    name: str
+    is_active: bool
+    kyc_approved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """A request whose shape is right. Units: price cents, quantity certificates."""
+
+    certificate_type: CertificateType
+    side: OrderSide
+    price: int
+    quantity: int
+
+    @property
+    def reserved_asset(self) -> Asset:
+        """What the order locks: euros to buy, certificates to sell."""
+        return Asset.EUR if self.side is OrderSide.BUY else self.certificate_type.asset
+
+    @property
+    def reserve(self) -> int:
+        return self.quantity * self.price if self.side is OrderSide.BUY else self.quantity
+
+
+@dataclass(slots=True)
+class Resting:
+    """An order in the book. `remaining` is the only field that moves."""
+
+    order_id: UUID
+    holder_id: UUID
+    market_maker_id: UUID | None
+    side: OrderSide
+    price: int
+    remaining: int
+    priority: int
+    ticket_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A quantity taken from one resting order at its price; is_last: the resting order is full then."""
+
+    resting: Resting
+    quantity: int
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What a new order does: its fills in order, what rests, and why a rest was cut."""
+
+    terms: Terms
+    fills: tuple[Fill, ...]
+    cut: CancelReason | None
+
+    @property
+    def filled(self) -> int:
+        return sum(fill.quantity for fill in self.fills)
+
+    @property
+    def unfilled(self) -> int:
+        return self.terms.quantity - self.filled
+
+    @property
+    def rested(self) -> int:
+        return 0 if self.cut else self.unfilled
+
+
+@dataclass(slots=True)
+class Level:
+    """The orders at one price, oldest first."""
+
+    orders: OrderedDict[UUID, Resting] = field(default_factory=OrderedDict)
+    quantity: int = 0
+
+
+class Side:
+    """One side of a book: levels by price, best first; bids are kept under their negated price."""
+
+    def __init__(self, side: OrderSide) -> None:
+        self.side = side
+        self._sign = -1 if side is OrderSide.BUY else 1
+        self._keys: list[int] = []
+        self._levels: dict[int, Level] = {}
+
+    def add(self, order: Resting) -> None:
+        level = self._levels.get(order.price)
+        if level is None:
+            level = self._levels[order.price] = Level()
+            insort(self._keys, self._sign * order.price)
+        level.orders[order.order_id] = order
+        level.quantity += order.remaining
+
+    def take(self, order: Resting, quantity: int) -> None:
+        """Lower a resting order; it leaves the book at 0, its level with the last order."""
+        level = self._levels[order.price]
+        order.remaining -= quantity
+        level.quantity -= quantity
+        if order.remaining == 0:
+            del level.orders[order.order_id]
+            if not level.orders:
+                del self._levels[order.price]
+                key = self._sign * order.price
+                del self._keys[bisect_left(self._keys, key)]
+
+    def best(self) -> int | None:
+        return self._sign * self._keys[0] if self._keys else None
+
+    def __iter__(self) -> Iterator[tuple[int, Level]]:
+        """Yield (price in cents, level), best first."""
+        for key in self._keys:
+            price = self._sign * key
+            yield price, self._levels[price]
+
+    def level(self, price: int) -> Level | None:
+        return self._levels.get(price)
+
+
+@dataclass(frozen=True, slots=True)
+class LevelChange:
+    """A level after an event. Units: price cents; quantity 0 means that the level is gone."""
+
+    side: OrderSide
+    price: int
+    quantity: int
+    order_count: int
+
+
+class Book:
+    """All resting orders of one certificate, as of `sequence`."""
+
+    def __init__(self, certificate_type: CertificateType, sequence: int, priority: int, last_price: int | None) -> None:
+        self.certificate_type = certificate_type
+        self.sequence = sequence
+        self.priority = priority
+        self.last_price = last_price
+        self.sides = {side: Side(side) for side in OrderSide}
+        self.orders: dict[UUID, Resting] = {}
+
+    def rest(self, order: Resting) -> None:
+        self.orders[order.order_id] = order
+        self.sides[order.side].add(order)
+
+    def apply_fills(self, fills: list[tuple[UUID, int]]) -> list[LevelChange]:
+        """Take quantities from resting orders; return the levels as they are afterwards."""
+        touched: dict[tuple[OrderSide, int], None] = {}
+        for order_id, quantity in fills:
+            order = self.orders[order_id]
+            self.sides[order.side].take(order, quantity)
+            touched[order.side, order.price] = None
+            self.last_price = order.price
+            if order.remaining == 0:
+                del self.orders[order_id]
+        return [self.change(side, price) for side, price in touched]
+
+    def apply_placed(self, newcomer: Resting | None, fills: list[tuple[UUID, int]]) -> list[LevelChange]:
+        """Carry out one PLACED event; newcomer is what rests of the order, None when nothing does."""
+        changes = self.apply_fills(fills)
+        if newcomer is not None:
+            self.rest(newcomer)
+            changes.append(self.change(newcomer.side, newcomer.price))
+        return changes
+
+    def apply_cancelled(self, order_id: UUID) -> list[LevelChange]:
+        """Carry out one CANCELLED event."""
+        order = self.orders.pop(order_id)
+        self.sides[order.side].take(order, order.remaining)
+        return [self.change(order.side, order.price)]
+
+    def change(self, side: OrderSide, price: int) -> LevelChange:
+        level = self.sides[side].level(price)
+        return LevelChange(side, price, level.quantity, len(level.orders)) if level else LevelChange(side, price, 0, 0)
+
+
+# ------------------------------------------------------------------------------------------------------- decisions
+
+
+def terms(request: Place, certificate: Certificate) -> Terms:
+    """Check the shape of a new order against the certificate's grid.
+
+    Raises: InvalidInput, InvalidPrice, InvalidQuantity.
+    """
+    if request.order_type is not OrderType.LIMIT or request.time_in_force is not TimeInForce.GTC:
+        raise errors.InvalidInput(
+            "This market takes LIMIT orders that are good till cancelled (GTC).",
+            field="orderType" if request.order_type is not OrderType.LIMIT else "timeInForce",
+            supported=["LIMIT/GTC"],
+        )
+    price = _on_grid(request.price, certificate)
+    quantity = units_of_quantity(request.quantity, certificate)
+    return Terms(request.certificate_type, request.side, price, quantity)
+
+
+def _on_grid(price: Decimal | None, certificate: Certificate) -> int:
+    if price is None:
+        raise errors.InvalidPrice("A LIMIT order needs a price.", field="price")
+    if price <= 0:
+        raise errors.InvalidPrice("The price must be greater than 0.", field="price", requested=str(price))
+    cents = money.units(price, money.PRICE_DECIMALS)
+    if cents is None or price % certificate.tick_size:
+        raise errors.InvalidPrice(
+            f"The price must be a multiple of {certificate.tick_size:f}.",
+            field="price",
+            requested=str(price),
+            tickSize=f"{certificate.tick_size:f}",
+        )
+    if cents > PRICE_MAX:
+        raise errors.InvalidPrice(
+            f"The price must not exceed {money.price(PRICE_MAX):f}.", field="price", requested=str(price)
+        )
+    return cents
+
+
+def units_of_quantity(quantity: Decimal, certificate: Certificate) -> int:
+    """Return a quantity in certificates.
+
+    Raises: InvalidQuantity (not positive, off lot, above QUANTITY_MAX).
+    """
+    if quantity <= 0:
+        raise errors.InvalidQuantity("The quantity must be greater than 0.", field="quantity", requested=str(quantity))
+    if quantity % certificate.lot_size:
+        raise errors.InvalidQuantity(
+            f"The quantity must be a multiple of {certificate.lot_size:f}.",
+            field="quantity",
+            requested=str(quantity),
+            lotSize=f"{certificate.lot_size:f}",
+        )
+    if quantity > QUANTITY_MAX:
+        raise errors.InvalidQuantity(
+            f"The quantity must not exceed {QUANTITY_MAX}.", field="quantity", requested=str(quantity)
+        )
+    return int(quantity)
+
+
+def place(book: Book, terms: Terms, party: Party, certificate: Certificate, available: int, locked: int) -> Placement:
+    """Decide what a new order does. Changes nothing.
+
+    Units: available and locked in smallest units of `terms.reserved_asset`.
+    Raises: SideNotAllowed, MarketMakerInactive, UserInactive, KycRequired, MarketHalted, InsufficientBalance, SelfTrade.
+    """
+    _may_trade(terms, party, certificate)
+    if terms.reserve > available:
+        asset = terms.reserved_asset
+        figures = {
+            name: f"{money.decimal(asset, figure):f}"
+            for name, figure in (("requested", terms.reserve), ("available", available), ("locked", locked))
+        }
+        raise errors.InsufficientBalance(
+            f"{party.name} has {figures['available']} {asset} available; this order needs {figures['requested']}.",
+            field="quantity",
+            asset=asset.value,
+            **figures,
+        )
+    fills, met_own = _match(book, terms, party.holder_id)
+    if met_own and not fills:
+        raise errors.SelfTrade(
+            "This order would trade with an order of the same holder. Cancel that order first, or change the price.",
+            field="price",
+            orderId=str(met_own.order_id),
+        )
+    return Placement(terms, tuple(fills), CancelReason.SELF_TRADE if met_own else None)
+
+
+def _may_trade(terms: Terms, party: Party, certificate: Certificate) -> None:
+    if party.market_maker_id is not None:
+        if terms.side is not OrderSide.SELL:
+            raise errors.SideNotAllowed("Market makers may only sell.", field="side", side=terms.side.value)
+        if not party.is_active:
+            raise errors.MarketMakerInactive(
+                f"{party.name} is inactive. Activate it first.", field="marketMakerId", name=party.name
+            )
+    else:
+        if not party.is_active:
+            raise errors.UserInactive("This account is inactive. Ask an admin to activate it.")
+        if not party.kyc_approved:
+            raise errors.KycRequired("Trading opens when an admin has approved the KYC documents of this account.")
+    if certificate.is_halted:
+        raise errors.MarketHalted(
+            f"Trading in {certificate.certificate_type} is halted. Open orders can still be cancelled.",
+            field="certificateType",
+        )
+
+
+def _match(book: Book, terms: Terms, holder_id: UUID) -> tuple[list[Fill], Resting | None]:
+    """Walk the other side, best price and oldest order first; stop at an order of the same holder."""
+    fills: list[Fill] = []
+    left = terms.quantity
+    is_buy = terms.side is OrderSide.BUY
+    for price, level in book.sides[OrderSide.SELL if is_buy else OrderSide.BUY]:
+        if price > terms.price if is_buy else price < terms.price:
+            break
+        for resting in level.orders.values():
+            if resting.holder_id == holder_id:
+                return fills, resting
+            quantity = min(left, resting.remaining)
+            fills.append(Fill(resting, quantity, quantity == resting.remaining))
+            left -= quantity
+            if left == 0:
+                return fills, None
+    return fills, None
+
+
+def cancel(request: Cancel, order: Order | None, book: Book | None) -> Resting:
+    """Decide whether an order can be cancelled. Changes nothing.
+
+    Raises: OrderNotFound (also when it is not the caller's to cancel), OrderNotOpen.
+    """
+    mine = order is not None and (
+        order.market_maker_id is not None if request.holder_id is None else order.user_id == request.holder_id
+    )
+    if order is None or not mine:
+        raise errors.OrderNotFound("There is no such order.", field="id", id=request.order_id)
+    resting = book.orders.get(order.id) if book else None
+    if resting is None:
+        raise errors.OrderNotOpen(f"This order is {order.status.value} already.", field="id", status=order.status.value)
+    return resting

@@ -1,0 +1,369 @@
+"""Tickets. Law: one attempt, one root ticket; written once, in the transaction of what it tells, never changed.
+
+A ticket is who, what, when, with which outcome. Its bulky payloads stand beside it so that they can be erased later
+while the ticket, its digest and every reference to it stay.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+NUMBER_DIGITS_MIN = 6  # TKT-2026-001234, growing past 999,999
+TEXT_LENGTH_MAX = 2_000  # one string of a recorded request; what is longer is cut and says so
+DEPTH_MAX = 8  # deeper structure is replaced by a marker; no input of the schema is deeper than 4
+ITEMS_MAX = 100  # entries of one recorded list or object
+SUMMARY_LENGTH_MAX = 500
+REDACTED = "[redacted]"
+DIGEST_VERSION = "1"
+
+
+class TicketStatus(StrEnum):
+    """Whether the attempt did what it asked for."""
+
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+
+
+class EntityType(StrEnum):
+    """The kind of thing an action was about."""
+
+    USER = "USER"
+    SESSION = "SESSION"
+    MARKET_MAKER = "MARKET_MAKER"
+    ORDER = "ORDER"
+    TRADE = "TRADE"
+    ASSET_TRANSACTION = "ASSET_TRANSACTION"
+    DEPOSIT = "DEPOSIT"
+    KYC_DOCUMENT = "KYC_DOCUMENT"
+    CERTIFICATE = "CERTIFICATE"
+    SETTINGS = "SETTINGS"
+
+
+class ActionType(StrEnum):
+    """What was attempted."""
+
+    MM_CREATED = "MM_CREATED"
+    MM_UPDATED = "MM_UPDATED"
+    MM_DELETED = "MM_DELETED"
+    ASSET_DEPOSIT = "ASSET_DEPOSIT"
+    ASSET_WITHDRAWAL = "ASSET_WITHDRAWAL"
+    MM_ORDER_PLACED = "MM_ORDER_PLACED"
+    MM_ORDER_CANCELLED = "MM_ORDER_CANCELLED"
+    MM_TRADE_EXECUTED = "MM_TRADE_EXECUTED"
+    USER_LOGIN = "USER_LOGIN"
+    USER_LOGOUT = "USER_LOGOUT"
+    USER_LOGIN_FAILED = "USER_LOGIN_FAILED"
+    USER_CREATED = "USER_CREATED"
+    USER_UPDATED = "USER_UPDATED"
+    USER_DELETED = "USER_DELETED"
+    KYC_UPLOADED = "KYC_UPLOADED"
+    KYC_APPROVED = "KYC_APPROVED"
+    KYC_REJECTED = "KYC_REJECTED"
+    KYC_DOWNLOADED = "KYC_DOWNLOADED"
+    DEPOSIT_REQUESTED = "DEPOSIT_REQUESTED"
+    DEPOSIT_APPROVED = "DEPOSIT_APPROVED"
+    DEPOSIT_REJECTED = "DEPOSIT_REJECTED"
+    ORDER_PLACED = "ORDER_PLACED"
+    ORDER_CANCELLED = "ORDER_CANCELLED"
+    ORDER_FILLED = "ORDER_FILLED"
+    TRADE_EXECUTED = "TRADE_EXECUTED"
+    TRADE_SETTLED = "TRADE_SETTLED"
+    ENTITY_MODIFIED = "ENTITY_MODIFIED"
+    CERTIFICATE_MODIFIED = "CERTIFICATE_MODIFIED"
+    SETTINGS_CHANGED = "SETTINGS_CHANGED"
+    PRICE_UPDATED = "PRICE_UPDATED"
+    DATA_EXPORTED = "DATA_EXPORTED"
+    DATA_ARCHIVED = "DATA_ARCHIVED"
+    DATA_RESTORED = "DATA_RESTORED"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one mutation field: who, from where, with what. Its request is redacted already."""
+
+    attempt_id: UUID
+    field: str
+    action_type: ActionType  # what it is called when it fails
+    request: Mapping[str, Any]
+    started_at_ns: int  # monotonic
+    user_id: UUID | None = None
+    session_id: UUID | None = None
+    ip_address: str | None = None
+    user_agent: str | None = None
+    idempotency_key: str | None = None
+    tags: tuple[str, ...] = ()
+
+    @property
+    def input_hash(self) -> bytes:
+        """Identify the input, to tell a repeated key from a reused one."""
+        return hashlib.sha256(canonical(self.request).encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What a ticket says of its deed. before and after hold only what the action may touch."""
+
+    action_type: ActionType
+    summary: str
+    entity_type: EntityType | None = None
+    entity_id: str | None = None
+    market_maker_id: UUID | None = None
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """One row of the audit trail. Units: duration_ms milliseconds until just before COMMIT."""
+
+    year: int
+    number: int
+    timestamp: datetime
+    action_type: ActionType
+    status: TicketStatus
+    summary: str
+    error_code: str | None
+    error_message: str | None
+    user_id: UUID | None
+    market_maker_id: UUID | None
+    entity_type: EntityType | None
+    entity_id: str | None
+    ip_address: str | None
+    user_agent: str | None
+    session_id: UUID | None
+    duration_ms: Decimal | None
+    related_ticket_ids: tuple[str, ...]
+    tags: tuple[str, ...]
+    attempt_id: UUID | None
+
+    @property
+    def ticket_id(self) -> str:
+        return ticket_id(self.year, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """The bulky part of a ticket. salt keeps an erased payload from being guessed from its HMAC."""
+
+    salt: bytes
+    request: Any = None
+    response: Any = None
+    before: Any = None
+    after: Any = None
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """A ticket on its way: everything but its number, which is drawn when the whole batch is decided.
+
+    related: tickets that this one points back to, by id or as drafts of the same batch.
+    """
+
+    attempt: Attempt
+    story: Story
+    response: Any = None
+    error_code: str | None = None
+    error_message: str | None = None
+    is_root: bool = True
+    related: tuple[Draft | str, ...] = ()
+    number: tuple[int, int] | None = None
+
+    @property
+    def status(self) -> TicketStatus:
+        return TicketStatus.FAILED if self.error_code else TicketStatus.SUCCESS
+
+    @property
+    def ticket_id(self) -> str:
+        assert self.number is not None, "the number of this ticket is not drawn yet"
+        return ticket_id(*self.number)
+
+    @property
+    def related_ticket_ids(self) -> tuple[str, ...]:
+        related = (other if isinstance(other, str) else other.ticket_id for other in self.related)
+        return tuple(dict.fromkeys(related))
+
+
+def write_up(draft: Draft, now: datetime, now_ns: int) -> Ticket:
+    """Return the finished ticket. Units: now_ns monotonic nanoseconds, as the attempt's start."""
+    assert draft.number is not None
+    attempt, story = draft.attempt, draft.story
+    return Ticket(
+        year=draft.number[0],
+        number=draft.number[1],
+        timestamp=now,
+        action_type=story.action_type,
+        status=draft.status,
+        summary=_clean(story.summary)[:SUMMARY_LENGTH_MAX],
+        error_code=draft.error_code,
+        error_message=_clean(draft.error_message) if draft.error_message else None,
+        user_id=attempt.user_id,
+        market_maker_id=story.market_maker_id,
+        entity_type=story.entity_type,
+        entity_id=story.entity_id,
+        ip_address=attempt.ip_address,
+        user_agent=attempt.user_agent,
+        session_id=attempt.session_id,
+        duration_ms=Decimal((now_ns - attempt.started_at_ns) // 1_000).scaleb(-3) if draft.is_root else None,
+        related_ticket_ids=draft.related_ticket_ids,
+        tags=tuple(dict.fromkeys((*story.tags, *attempt.tags))),
+        attempt_id=attempt.attempt_id if draft.is_root else None,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- numbers
+
+_TICKET_ID = re.compile(r"TKT-(\d{4})-(\d{6,18})", re.ASCII)
+
+
+def ticket_id(year: int, number: int) -> str:
+    """Write a ticket's id: TKT-2026-001234."""
+    return f"TKT-{year}-{number:0{NUMBER_DIGITS_MIN}d}"
+
+
+def parse_ticket_id(text: str) -> tuple[int, int] | None:
+    """Read (year, number); None when it is not the id of any ticket."""
+    match = _TICKET_ID.fullmatch(text)
+    if not match or ticket_id(int(match[1]), int(match[2])) != text:
+        return None
+    return int(match[1]), int(match[2])
+
+
+# -------------------------------------------------------------------------------------------- canonical form and digest
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """Return JSON that any database keeps: no floats, no NUL, no lone surrogates, bounded depth, length and size."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**63 else _clean(str(value)[:TEXT_LENGTH_MAX])
+    if isinstance(value, str):
+        return _clean(str(value))
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, datetime):
+        return instant(value)
+    if isinstance(value, Mapping):
+        if depth >= DEPTH_MAX:
+            return "[too deep]"
+        return {_clean(str(key)): plain(item, depth + 1) for key, item in list(value.items())[:ITEMS_MAX]}
+    if isinstance(value, Iterable) and not isinstance(value, bytes):
+        if depth >= DEPTH_MAX:
+            return "[too deep]"
+        return [plain(item, depth + 1) for item in list(value)[:ITEMS_MAX]]
+    return _clean(str(value))
+
+
+def _clean(text: str) -> str:
+    if len(text) > TEXT_LENGTH_MAX:
+        text = f"{text[:TEXT_LENGTH_MAX]}… [{len(text)} characters]"
+    if "\x00" in text:
+        text = text.replace("\x00", "\\u0000")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode(errors="backslashreplace").decode()
+    return text
+
+
+def canonical(value: Any) -> str:
+    """Write plain JSON in one way only: sorted keys, no spaces (RFC 8785 for values without floats)."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def instant(value: datetime) -> str:
+    """Write an instant as UTC with microseconds and Z."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def effect_line(table: str, values: Iterable[Any]) -> str:
+    """Write one insert-only row that names a ticket, all its written columns in order."""
+    return canonical([table, *(_text(value) for value in values)])
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, datetime):
+        return instant(value)
+    return str(value)
+
+
+def digest(ticket: Ticket, payload: Payload, effects: list[str]) -> bytes:
+    """Return SHA-256 over every column of a ticket, its payload through a salted HMAC, and every row it caused.
+
+    The payload enters as an HMAC so that a lawfully erased payload leaves the ticket verifiable.
+    """
+    content = {
+        "version": DIGEST_VERSION,
+        "ticket_id": ticket.ticket_id,
+        "timestamp": instant(ticket.timestamp),
+        "action_type": ticket.action_type,
+        "status": ticket.status,
+        "summary": ticket.summary,
+        "error_code": ticket.error_code,
+        "error_message": ticket.error_message,
+        "user_id": _text(ticket.user_id),
+        "market_maker_id": _text(ticket.market_maker_id),
+        "entity_type": ticket.entity_type,
+        "entity_id": ticket.entity_id,
+        "ip_address": ticket.ip_address,
+        "user_agent": ticket.user_agent,
+        "session_id": _text(ticket.session_id),
+        "duration_ms": _text(ticket.duration_ms),
+        "related_ticket_ids": ticket.related_ticket_ids,
+        "tags": ticket.tags,
+        "attempt_id": _text(ticket.attempt_id),
+        "payload": payload_hmac(payload),
+        "effects": hashlib.sha256("\n".join(sorted(effects)).encode()).hexdigest(),
+    }
+    return hashlib.sha256(canonical(content).encode()).digest()
+
+
+def payload_hmac(payload: Payload) -> str:
+    """Bind a payload without revealing it."""
+    content = canonical([payload.request, payload.response, payload.before, payload.after])
+    return hmac.digest(payload.salt, content.encode(), "sha256").hex()
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One figure that an action moved."""
+
+    path: str
+    before: Any
+    after: Any
+
+
+def changes(before: Any, after: Any) -> list[FieldChange]:
+    """Return the leaves in which two states differ, by dotted path."""
+    old, new = dict(_leaves(before)), dict(_leaves(after))
+    return [
+        FieldChange(path, old.get(path), new.get(path))
+        for path in [*old, *(path for path in new if path not in old)]
+        if old.get(path) != new.get(path)
+    ]
+
+
+def _leaves(state: Any, path: str = "") -> Iterable[tuple[str, Any]]:
+    if isinstance(state, Mapping):
+        for key, value in state.items():
+            yield from _leaves(value, f"{path}.{key}" if path else str(key))
+    elif state is not None:
+        yield path, state
