@@ -115,8 +115,8 @@ def _machine_node_is_new_enough() -> bool:
 def _run(command: list[str], environment: dict[str, str]) -> None:
     try:
         subprocess.run(command, cwd=SOURCE, env=environment, stdin=subprocess.DEVNULL, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise DashboardError(str(error)) from None
+    except subprocess.CalledProcessError as error:
+        raise DashboardError(f"`{' '.join(command)}` failed with exit code {error.returncode}") from error
 
 
 def main(arguments: list[str]) -> int:

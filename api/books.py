@@ -17,7 +17,11 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final, NamedTuple, Self
 
+import db.orders
 from api.events import RESYNC, Events, Item, Message, cancel, supervise
+from db.read import Reader
+from domain.market import OrderSide
+from domain.money import CertificateType
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +77,29 @@ class BookUnavailableError(Exception):
 
 Load = Callable[[str], Awaitable[BookPicture]]
 Sequences = Callable[[], Awaitable[Mapping[str, int]]]
+
+
+async def read_picture(reader: Reader, certificate_type: str) -> BookPicture:
+    """Read the whole book of the newest committed sequence."""
+    record = await db.orders.book(reader, CertificateType(certificate_type))
+    sides = {
+        side: tuple(Level(one.price, one.quantity, one.order_count) for one in record.levels if one.side is side)
+        for side in OrderSide
+    }
+    return BookPicture(
+        certificate_type=record.certificate_type.value,
+        sequence=record.sequence,
+        bids=sides[OrderSide.BUY],
+        asks=sides[OrderSide.SELL],
+        last_price=record.last_price,
+        at=record.at,
+    )
+
+
+async def read_sequences(reader: Reader) -> Mapping[str, int]:
+    """Read the newest committed sequence of each book."""
+    found = await db.orders.sequences(reader)
+    return {certificate_type.value: sequence for certificate_type, sequence in found.items()}
 
 
 def checksum(bids: Sequence[Level], asks: Sequence[Level]) -> int:

@@ -6,8 +6,6 @@ one line that says what to do; a traceback means a defect of ours.
 
 import asyncio
 import contextlib
-import dataclasses
-import json
 import os
 import signal
 import sys
@@ -21,18 +19,17 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 import typer
 from rich.console import Console
 
+from api import logins as login_file
+from api.logins import LOGINS, Login
 from api.settings import Settings, SettingsError, load
 from db import embedded
 from db.embedded import EmbeddedError, Urls
-from db.place import write_private
 
 if TYPE_CHECKING:
     from socket import socket
 
-    from api.demo import Login
     from api.supervisor import Child
 
-LOGINS: Final = "logins.json"
 FIRST_START: Final = "first-start"  # there while the market is being filled: what an interruption leaves is deleted
 LOOK_S: Final = 0.25  # how often the supervisor looks after its processes
 ORPHAN_WAIT_S: Final = 5.0  # an API whose supervisor was killed ends by itself in this time
@@ -182,7 +179,7 @@ def flow(supervised: Annotated[bool, typer.Option(hidden=True)] = False) -> None
     settings = load()
     if supervised:
         supervisor.end_with_parent()
-    logins = _read_logins(settings.home)
+    logins = login_file.read(settings.home)
     if not logins:
         raise RefusedError(f"there are no demo logins in {settings.home}: start the market first with `make run`")
     with contextlib.suppress(KeyboardInterrupt):
@@ -299,11 +296,11 @@ def _start_servers(settings: Settings, progress: Progress) -> embedded.Servers:
     return servers
 
 
-def _prepare_market(settings: Settings, urls: Urls, progress: Progress) -> "list[Login]":
+def _prepare_market(settings: Settings, urls: Urls, progress: Progress) -> list[Login]:
     """Migrate, and fill an empty market: with the demo, or with one admin."""
     _migrate(urls.database_url, progress)
     if asyncio.run(_has_people(urls.database_url)):
-        return _read_logins(settings.home)
+        return login_file.read(settings.home)
     from api import demo
 
     marker = settings.home / FIRST_START
@@ -312,7 +309,7 @@ def _prepare_market(settings: Settings, urls: Urls, progress: Progress) -> "list
         logins = asyncio.run(demo.seed(settings, urls, progress.say))
     else:
         logins = [asyncio.run(demo.admin_only(settings, urls, progress.say))]
-    write_private(settings.home / LOGINS, json.dumps([dataclasses.asdict(login) for login in logins], indent=2) + "\n")
+    login_file.write(settings.home, logins)
     marker.unlink()
     return logins
 
@@ -343,15 +340,6 @@ async def _has_people(database_url: str) -> bool:
         await connection.close()
 
 
-def _read_logins(home: Path) -> "list[Login]":
-    from api.demo import Login
-
-    try:
-        return [Login(**login) for login in json.loads((home / LOGINS).read_text(encoding="utf-8"))]
-    except FileNotFoundError:
-        return []
-
-
 def _child_environment(settings: Settings, urls: Urls) -> dict[str, str]:
     return os.environ | {
         "CARBONDESK_HOME": str(settings.home),
@@ -371,7 +359,7 @@ def _stop_children(children: "list[Child]") -> None:
         child.stop()
 
 
-def _say_ready(settings: Settings, url: str, logins: "list[Login]", progress: Progress, *, flow: bool) -> None:
+def _say_ready(settings: Settings, url: str, logins: list[Login], progress: Progress, *, flow: bool) -> None:
     progress.say(f"ready in {progress.seconds:.1f} s")
     rows = [("Dashboard", url), ("GraphQL", f"{url}/graphql")]
     admin = next((login for login in logins if login.role == "ADMIN"), None)

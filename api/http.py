@@ -106,8 +106,9 @@ def require_json(headers: Headers) -> None:
     Raises: RequestError (415).
     """
     media_type, *parameters = [part.strip() for part in headers.get("content-type", "").split(";")]
-    charsets = [value.strip('" ') for name, _, value in (p.partition("=") for p in parameters) if name == "charset"]
-    if media_type.lower() != JSON_TYPE or any(charset.lower() not in {"utf-8", "utf8"} for charset in charsets):
+    pairs = (parameter.lower().partition("=") for parameter in parameters)
+    charsets = {value.strip('" ') for name, _, value in pairs if name.strip() == "charset"}
+    if media_type.lower() != JSON_TYPE or not charsets <= {"utf-8", "utf8"}:
         raise RequestError(f"Send the operation as {JSON_TYPE} in UTF-8.", Code.BAD_REQUEST, 415)
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise RequestError("Send the body without content encoding.", Code.BAD_REQUEST, 415)

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from uuid import UUID, uuid4
 
 from db import idempotency, ledger, market
-from db.ledger import Key, Posting
+from db.ledger import AccountKey, Posting
 from db.outcomes import as_json, reader
 from db.unit import NOT_KEPT, Answer, Refusal, Transaction, Units, stored_answer
 from domain import errors, money, people, stories
@@ -59,7 +59,7 @@ class Job:
     @property
     def failed_story(self) -> Story:
         if isinstance(self.command, Place):
-            return stories.of_placed(self.attempt.request, None, None)
+            return stories.of_placed(self.attempt.request, None)
         return stories.of_cancelled(self.attempt.request, None, is_maker=self.command.holder_id is None)
 
     def read_outcome(self, stored: Any) -> PlacedOutcome | CancelledOutcome:
@@ -137,8 +137,8 @@ class Batch:
         self.traders: dict[UUID, Party] = {}
         self.orders: dict[UUID, Order] = {}
         self.kept: dict[tuple[UUID, str, str], idempotency.Kept] = {}
-        self.accounts: dict[Key, Account] = {}  # as locked; of those who place or cancel
-        self.running: dict[Key, Account] = {}  # the same, moved by what was decided so far
+        self.accounts: dict[AccountKey, Account] = {}  # as locked; of those who place or cancel
+        self.running: dict[AccountKey, Account] = {}  # the same, moved by what was decided so far
         self.root_numbers: Iterator[tuple[int, int]] = iter(())
         self.by_key: dict[tuple[UUID, str, str], Step] = {}
         self.new_orders: dict[UUID, Order] = {}
@@ -209,9 +209,19 @@ class Batch:
             if step.root.number is None:
                 step.root.number = next(self.root_numbers)
             step.refusal = Refusal.of(error)
+            step.root.story = replace(step.root.story, market_maker_id=self._maker_id(job.command))
             step.root.error_code, step.root.error_message = error.code, error.message
             step.root.response = {"errors": [step.refusal.as_json()]}
         return step
+
+    def _maker_id(self, command: Command) -> UUID | None:
+        """Return the market maker that a refused command was about, if there is one."""
+        if isinstance(command, Place):
+            party = self.party(command)
+            return party.market_maker_id if party else None
+        order_id = people.uuid_or_none(command.order_id)
+        order = self.orders.get(order_id) if order_id else None
+        return order.market_maker_id if order and command.holder_id is None else None
 
     def _replay(self, step: Step) -> bool:
         """Answer from an earlier attempt with the same key, stored or in this very batch.

@@ -171,22 +171,26 @@ def attach(home: Path, *, database_url: str | None = None, redis_url: str | None
 
 
 def supervisor(home: Path) -> int | None:
-    """Tell the process that owns the servers of a home, if there is one."""
-    try:
-        with (home / LOCK).open(encoding="utf-8") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return int(lock.read() or 0)
-    except FileNotFoundError:
-        pass
+    """Tell the process that owns the servers of a home, if there is one.
+
+    Raises: EmbeddedError.
+    """
+    with _refusals_named(home), contextlib.suppress(FileNotFoundError), (home / LOCK).open(encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return int(lock.read() or 0)
     return None
 
 
 def was_killed(home: Path) -> bool:
-    """Tell whether the last supervisor of a home ended without stopping what it had started."""
-    lock = home / LOCK
-    return lock.is_file() and lock.stat().st_size > 0 and supervisor(home) is None
+    """Tell whether the last supervisor of a home ended without stopping what it had started.
+
+    Raises: EmbeddedError.
+    """
+    with _refusals_named(home):
+        lock = home / LOCK
+        return lock.is_file() and lock.stat().st_size > 0 and supervisor(home) is None
 
 
 def erase(home: Path) -> list[Path]:
@@ -248,16 +252,18 @@ def _urls(passwords: Passwords, ports: dict[str, int], database_url: str | None,
 
 @contextlib.contextmanager
 def _refusals_named(home: Path) -> Iterator[None]:
-    """Turn a file of the home that we may not touch into a sentence."""
+    """Turn what the file system refuses into a sentence."""
     try:
         yield
     except PermissionError as error:
         raise EmbeddedError(
             f"no permission for {error.filename or home}: start as the user who made {home}, "
             f"or set CARBONDESK_HOME to a folder of your own"
-        ) from None
-    except NotADirectoryError:
-        raise EmbeddedError(f"{home} is not a folder: set CARBONDESK_HOME to one") from None
+        ) from error
+    except OSError as error:
+        raise EmbeddedError(
+            f"{home} cannot be used ({error.filename}: {error.strerror}): set CARBONDESK_HOME to another folder"
+        ) from error
 
 
 def _take_lock(home: Path) -> IO[str]:

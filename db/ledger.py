@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
 from uuid import UUID, uuid4
 
+from sqlalchemy import ColumnElement, Select, select
+
 from db import tables
+from db.read import Key, Page, Reader, Window, page
 from db.tables import Row
 from db.unit import Transaction, Write
 from domain import errors, ledger, money, people
@@ -14,7 +19,7 @@ from domain.ledger import Account, Balance, Change, Move, TransactionOutcome, Tr
 from domain.money import Asset
 from domain.tickets import Draft
 
-Key = tuple[UUID, Asset]
+AccountKey: TypeAlias = tuple[UUID, Asset]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +34,13 @@ class Posting:
     created_by: UUID | None = None
 
     @property
-    def key(self) -> Key:
+    def key(self) -> AccountKey:
         return self.move.holder_id, self.move.asset
 
 
-async def lock(transaction: Transaction, wanted: Iterable[tuple[UUID, UUID | None, Asset]]) -> dict[Key, Account]:
+async def lock(
+    transaction: Transaction, wanted: Iterable[tuple[UUID, UUID | None, Asset]]
+) -> dict[AccountKey, Account]:
     """Lock accounts (holder, market maker, asset); one that does not exist yet is created at 0.
 
     Locks: balances by (holder, asset). Outside the market lock, lock one account only: that keeps any two units from
@@ -71,7 +78,7 @@ def _account(row: Row) -> Account:
 
 
 async def post(
-    transaction: Transaction, accounts: Mapping[Key, Account], postings: Sequence[Posting]
+    transaction: Transaction, accounts: Mapping[AccountKey, Account], postings: Sequence[Posting]
 ) -> list[ledger.Transaction]:
     """Move locked accounts and write a row for each move, in order; return the rows.
 
@@ -159,6 +166,7 @@ async def change(write: Write, request: Change) -> TransactionOutcome:
     notes = people.optional_text(request.notes, field="notes", length_max=people.TEXT_LENGTH_MAX, label="The note")
     money.amount(request.asset, request.amount)
     holder_id, maker_id = await _holder(write, request)
+    write.maker_id = maker_id
     accounts = await lock(write, [(holder_id, maker_id, request.asset)])
     move = ledger.change(accounts[holder_id, request.asset], request)
     posting = Posting(move, write.root, notes=notes, created_by=write.attempt.user_id)
@@ -235,3 +243,76 @@ def balance_of(row: Row) -> Balance:
         locked=money.of_asset(asset, row["locked"]),
         seq=row["seq"],
     )
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
+
+entries, held = tables.asset_transactions.c, tables.balances.c
+ENTRIES_NEWEST = Key((entries.created_at, entries.seq, entries.id), is_descending=True)
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionFilter:
+    """Which ledger rows; every condition given must hold. Windows are half-open [from, to)."""
+
+    ids: Sequence[UUID] | None = None
+    holder_id: UUID | None = None
+    asset: Asset | None = None
+    transaction_types: Sequence[TransactionType] | None = None
+    date_from: datetime | None = None
+    date_to: datetime | None = None
+
+
+def transactions_where(wanted: TransactionFilter) -> Select[Any]:
+    """Return the statement of a list of ledger rows."""
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.ids is not None:
+        conditions.append(entries.id.in_(wanted.ids))
+    if wanted.holder_id is not None:
+        conditions.append(entries.holder_id == wanted.holder_id)
+    if wanted.asset is not None:
+        conditions.append(entries.asset == wanted.asset.value)
+    if wanted.transaction_types is not None:
+        conditions.append(entries.transaction_type.in_([kind.value for kind in wanted.transaction_types]))
+    if wanted.date_from is not None:
+        conditions.append(entries.created_at >= wanted.date_from)
+    if wanted.date_to is not None:
+        conditions.append(entries.created_at < wanted.date_to)
+    return select(tables.asset_transactions).where(*conditions)
+
+
+async def transactions_page(reader: Reader, wanted: TransactionFilter, window: Window) -> Page[ledger.Transaction]:
+    """Return ledger rows, newest first."""
+    return await page(reader, transactions_where(wanted), ENTRIES_NEWEST, window, entry_of)
+
+
+async def balances_of(reader: Reader, holder_ids: Iterable[UUID]) -> dict[UUID, list[Balance]]:
+    """Return every balance of these holders, assets in the order of Asset; one never touched is 0."""
+    statement = select(tables.users.c.id.label("holder_id"), tables.market_maker_clients.c.id.label("market_maker_id"),
+                       held.asset, held.available, held.locked, held.seq)  # fmt: skip
+    statement = (
+        statement.select_from(tables.users)
+        .join(tables.market_maker_clients, tables.market_maker_clients.c.user_id == tables.users.c.id, isouter=True)
+        .join(tables.balances, held.holder_id == tables.users.c.id, isouter=True)
+        .where(tables.users.c.id.in_(list(holder_ids)))
+    )
+    found: dict[UUID, dict[Asset, Balance]] = {}
+    for row in await reader.rows(statement):
+        zero = money.decimal(Asset.EUR, 0)
+        mine = found.setdefault(
+            row["holder_id"],
+            {
+                asset: Balance(
+                    row["holder_id"],
+                    row["market_maker_id"],
+                    asset,
+                    money.of_asset(asset, zero),
+                    money.of_asset(asset, zero),
+                    0,
+                )
+                for asset in Asset
+            },  # fmt: skip
+        )
+        if row["asset"] is not None:
+            mine[Asset(row["asset"])] = balance_of(row)
+    return {holder_id: list(mine.values()) for holder_id, mine in found.items()}

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
 
 import asyncpg
+from sqlalchemy import Select, select
 
 from db import ledger, market, people, tables
 from db.ledger import Posting
+from db.read import Key, Page, Reader, Window, page
 from db.tables import Row
 from db.unit import Write
-from domain import errors, makers
-from domain.makers import Maker, MakerChange, MakerOutcome, NewMaker
+from domain import errors, makers, money
+from domain.makers import Maker, MakerChange, MakerOutcome, MakerStats, NewMaker
 from domain.people import KycStatus, User, UserRole, uuid_or_none
 
 
@@ -92,6 +97,7 @@ async def update(write: Write, maker_id: str, change: MakerChange) -> MakerOutco
         "SELECT * FROM market_maker_clients WHERE id = $1 FOR NO KEY UPDATE", uuid_or_none(maker_id)
     )
     before = makers.found(maker_of(row) if row else None, maker_id)
+    write.maker_id = before.id
     after = makers.changed(before, change, write.now)
     try:
         await write.connection.execute(
@@ -111,3 +117,64 @@ async def update(write: Write, maker_id: str, change: MakerChange) -> MakerOutco
 async def delete(write: Write, maker_id: str) -> MakerOutcome:
     """Deactivate a market maker; its history stays."""
     return await update(write, maker_id, MakerChange(is_active=False))
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
+
+clients = tables.market_maker_clients.c
+BY_NAME = Key((clients.name, clients.id), is_descending=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MakerFilter:
+    """Which market makers; every condition given must hold. search: part of the name or of the email address."""
+
+    is_active: bool | None = None
+    search: str | None = None
+
+
+def makers_where(wanted: MakerFilter) -> Select[Any]:
+    """Return the statement of a list of market makers."""
+    statement = select(tables.market_maker_clients)
+    if wanted.is_active is not None:
+        statement = statement.where(clients.is_active == wanted.is_active)
+    if wanted.search:
+        statement = statement.join(tables.users, tables.users.c.id == clients.user_id).where(
+            clients.name.icontains(wanted.search, autoescape=True)
+            | tables.users.c.email.icontains(wanted.search, autoescape=True)
+        )
+    return statement
+
+
+async def makers_page(reader: Reader, wanted: MakerFilter, window: Window) -> Page[Maker]:
+    """Return market makers by name."""
+    return await page(reader, makers_where(wanted), BY_NAME, window, maker_of)
+
+
+async def makers_by_id(reader: Reader, ids: Iterable[UUID]) -> dict[UUID, Maker]:
+    """Return market makers by id."""
+    return {
+        row["id"]: maker_of(row) for row in await reader.rows(makers_where(MakerFilter()).where(clients.id.in_(ids)))
+    }
+
+
+async def stats(reader: Reader, maker_ids: Iterable[UUID]) -> dict[UUID, MakerStats]:
+    """Return what market makers have in the book and have sold."""
+    rows = await reader.sql(
+        "SELECT m.id, (SELECT count(*) FROM orders o WHERE o.user_id = m.user_id"
+        " AND o.status IN ('OPEN', 'PARTIALLY_FILLED')) AS open_orders, count(t.id) AS trades,"
+        " coalesce(sum(t.quantity), 0) AS sold, coalesce(sum(t.price * t.quantity), 0) AS proceeds,"
+        " max(t.executed_at) AS last_trade_at FROM market_maker_clients m"
+        " LEFT JOIN cash_market_trades t ON t.market_maker_id = m.id WHERE m.id = ANY(:ids) GROUP BY m.id, m.user_id",
+        ids=list(maker_ids),
+    )
+    return {
+        row["id"]: MakerStats(
+            open_orders=row["open_orders"],
+            trades=row["trades"],
+            sold_quantity=money.whole(row["sold"]),
+            proceeds=money.eur(row["proceeds"]),
+            last_trade_at=row["last_trade_at"],
+        )
+        for row in rows
+    }

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+from sqlalchemy import ColumnElement, Select, select
 
 from db import ledger, market, tables
 from db.ledger import Posting
+from db.read import Key, Page, Reader, Window, page
 from db.tables import Row
 from db.unit import Pool, Write
 from domain import errors, money, people
@@ -282,3 +286,76 @@ async def approve_deposit(write: Write, deposit_id: str) -> DepositOutcome:
     write.root.related = (before.ticket_id,)
     approved = replace(before, status=DepositStatus.APPROVED, decided_at=write.now, decided_by=write.attempt.user_id)
     return DepositOutcome(approved, before)
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
+
+persons, asked = tables.users.c, tables.deposits.c
+USERS_NEWEST = Key((persons.created_at, persons.id), is_descending=True)
+DEPOSITS_NEWEST = Key((asked.created_at, asked.id), is_descending=True)
+
+
+@dataclass(frozen=True, slots=True)
+class UserFilter:
+    """Which users; every condition given must hold. search: part of the name or of the email address."""
+
+    role: UserRole | None = None
+    is_active: bool | None = None
+    kyc_status: KycStatus | None = None
+    search: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DepositFilter:
+    """Which deposits; every condition given must hold. Windows are half-open [from, to)."""
+
+    statuses: Sequence[DepositStatus] | None = None
+    user_id: UUID | None = None
+    date_from: datetime | None = None
+    date_to: datetime | None = None
+
+
+def users_where(wanted: UserFilter) -> Select[Any]:
+    """Return the statement of a list of users."""
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.role is not None:
+        conditions.append(persons.role == wanted.role.value)
+    if wanted.is_active is not None:
+        conditions.append(persons.is_active == wanted.is_active)
+    if wanted.kyc_status is not None:
+        conditions.append(persons.kyc_status == wanted.kyc_status.value)
+    if wanted.search:
+        conditions.append(
+            persons.name.icontains(wanted.search, autoescape=True)
+            | persons.email.icontains(wanted.search, autoescape=True)
+        )
+    return select(tables.users).where(*conditions)
+
+
+def deposits_where(wanted: DepositFilter) -> Select[Any]:
+    """Return the statement of a list of deposits."""
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.statuses is not None:
+        conditions.append(asked.status.in_([status.value for status in wanted.statuses]))
+    if wanted.user_id is not None:
+        conditions.append(asked.user_id == wanted.user_id)
+    if wanted.date_from is not None:
+        conditions.append(asked.created_at >= wanted.date_from)
+    if wanted.date_to is not None:
+        conditions.append(asked.created_at < wanted.date_to)
+    return select(tables.deposits).where(*conditions)
+
+
+async def users_page(reader: Reader, wanted: UserFilter, window: Window) -> Page[User]:
+    """Return users, newest first."""
+    return await page(reader, users_where(wanted), USERS_NEWEST, window, user_of)
+
+
+async def deposits_page(reader: Reader, wanted: DepositFilter, window: Window) -> Page[Deposit]:
+    """Return deposits, newest first."""
+    return await page(reader, deposits_where(wanted), DEPOSITS_NEWEST, window, deposit_of)
+
+
+async def users_by_id(reader: Reader, ids: Iterable[UUID]) -> dict[UUID, User]:
+    """Return users by id."""
+    return {row["id"]: user_of(row) for row in await reader.rows(users_where(UserFilter()).where(persons.id.in_(ids)))}

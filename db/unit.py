@@ -12,9 +12,10 @@ import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from uuid import UUID
 
 import asyncpg
 import structlog
@@ -242,6 +243,7 @@ class Write(Transaction):
         super().__init__(connection, numbers)
         self.attempt = attempt
         self.root = Draft(attempt, Story(attempt.action_type, attempt.field))
+        self.maker_id: UUID | None = None  # the market maker it is about, once found: a refusal's ticket names it too
 
     @property
     def ticket_id(self) -> str:
@@ -432,7 +434,7 @@ NUMBER_CONSTRAINTS = {"ticket_logs_pkey", "ticket_logs_ticket_id_status_key"}
 def _failed(write: Write, tell: Tell, code: str, message: str, connection: Connection) -> Write:
     """Start over for the FAILED ticket; what the attempt had drafted is forgotten."""
     failed = Write(connection, write._numbers, write.attempt)
-    failed.root.story = tell(write.attempt.request, None)
+    failed.root.story = replace(tell(write.attempt.request, None), market_maker_id=write.maker_id)
     failed.root.error_code, failed.root.error_message = str(code), message
     return failed
 

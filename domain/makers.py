@@ -30,6 +30,17 @@ class Maker:
 
 
 @dataclass(frozen=True, slots=True)
+class MakerStats:
+    """What a market maker has in the book and has sold so far. Units: certificates, EUR."""
+
+    open_orders: int
+    trades: int
+    sold_quantity: Decimal
+    proceeds: Decimal
+    last_trade_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class NewMaker:
     """A market maker to create, its shape checked; initial balances in smallest units."""
 

@@ -154,7 +154,7 @@ def account_state(account: Account) -> Request:
     )
 
 
-def of_placed(request: Request, order: Order | None, maker_name: str | None) -> Story:
+def of_placed(request: Request, order: Order | None, maker_name: str | None = None) -> Story:
     """MM_ORDER_PLACED or ORDER_PLACED; before and after are set by the desk, which has the accounts."""
     asked = request.get("input") or {}
     is_maker = "marketMakerId" in asked

@@ -91,8 +91,8 @@ class Query:
         return value
 
     @strawberry.field
-    def node(self, id: strawberry.ID = strawberry.ID("1")) -> Node:
-        return Node(id=id, name="a")
+    def node(self) -> Node:
+        return Node(id=strawberry.ID("1"), name="a")
 
     @strawberry.field
     def caller(self, info: strawberry.Info[Context, None]) -> str | None:

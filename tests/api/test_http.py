@@ -157,7 +157,7 @@ def test_compressed_bodies_are_refused(http: httpx.Client) -> None:
     assert http.post("/graphql", content=b"x", headers=headers).status_code == 415
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "APPLICATION/JSON ; charset=UTF-8"])
+@pytest.mark.parametrize("content_type", ["application/json", 'APPLICATION/JSON ; Charset="UTF-8"'])
 def test_json_in_any_spelling_is_accepted(http: httpx.Client, content_type: str) -> None:
     response = http.post("/graphql", content=b'{"query":"{ __typename }"}', headers={"Content-Type": content_type})
     assert response.json() == {"data": {"__typename": "Query"}}
@@ -349,7 +349,7 @@ def test_answers_are_not_stored_and_carry_the_headers_of_the_guard(http: httpx.C
     for response in (ask(http, "{ __typename }"), http.get("/graphql")):
         assert response.headers["cache-control"] == "no-store"
         assert response.headers["x-content-type-options"] == "nosniff"
-        assert "'unsafe" not in response.headers["content-security-policy"]
+        assert "script-src 'self';" in response.headers["content-security-policy"]
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ async def test_other_decimals_do_not_coerce(value: Any, literal: str) -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (Decimal("100"), "100"),
+        (Decimal(100), "100"),
         (Decimal("1E+2"), "100"),
         (Decimal("25.50"), "25.50"),
         (Decimal("-25.50"), "-25.50"),

@@ -99,7 +99,7 @@ export class BookFeed extends Store<BookView> {
         this.#publish()
       },
     })
-    this.#watchAge(STALE_AFTER_MS)
+    this.#watchAge()
   }
 
   #take(book: Book): void {
@@ -119,7 +119,7 @@ export class BookFeed extends Store<BookView> {
       events: this.#draft.events + 1,
       problem: null,
     }
-    this.#watchAge(STALE_AFTER_MS)
+    this.#watchAge()
     this.#publishSoon()
   }
 
@@ -132,17 +132,13 @@ export class BookFeed extends Store<BookView> {
     this.#staleTimer = setTimeout(() => this.#start(), FAULT_PAUSE_MS)
   }
 
-  #watchAge(afterMs: number): void {
+  #watchAge(): void {
     clearTimeout(this.#staleTimer)
     this.#staleTimer = setTimeout(() => {
-      if (afterMs === STALE_AFTER_MS) {
-        if (this.#draft.book) this.#draft = { ...this.#draft, phase: 'stale' }
-        this.#publish()
-        this.#watchAge(RESTART_AFTER_MS - STALE_AFTER_MS)
-      } else {
-        this.#start()
-      }
-    }, afterMs)
+      if (this.#draft.book) this.#draft = { ...this.#draft, phase: 'stale' }
+      this.#publish()
+      this.#staleTimer = setTimeout(() => this.#start(), RESTART_AFTER_MS - STALE_AFTER_MS)
+    }, STALE_AFTER_MS)
   }
 
   #publishSoon(): void {

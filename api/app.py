@@ -1,0 +1,188 @@
+"""The application: opens what a process needs, answers /graphql, the probes and the dashboard."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis.asyncio
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.types import ASGIApp
+from starlette.websockets import WebSocket
+
+import db.numbers
+import db.people
+import db.tickets
+from api import auth, schema
+from api.assets import Dashboard
+from api.books import Books, read_picture, read_sequences
+from api.context import Context, Services
+from api.errors import RequestError
+from api.events import Events, supervise
+from api.guard import Guard
+from api.http import GraphQLView
+from api.settings import Settings, load
+from api.trail import Trail
+from db.desk import Desk
+from db.numbers import Numbers
+from db.read import Reader
+from db.unit import Notice, Pool, Units
+from domain.money import CertificateType
+from domain.people import Caller
+
+WRITE_CONNECTIONS_MAX = 12
+DESK_CONNECTIONS_MAX = 2  # its own, so that a flood of logins cannot keep the market waiting
+READ_CONNECTIONS_MAX = 8
+LEASES_EVERY_S = 20.0
+READY_TIMEOUT_S = 2.0
+DASHBOARD = Path(__file__).parent / "_dashboard"
+log = structlog.get_logger(__name__)
+
+
+def database_name(database_url: str) -> str:
+    """Return the name of the database in a URL: roles and channels are named after it."""
+    return urlsplit(database_url).path.lstrip("/")
+
+
+@contextlib.asynccontextmanager
+async def services(settings: Settings) -> AsyncIterator[Services]:
+    """Open everything a process needs; close it in reverse, the work under way first."""
+    assert settings.database_url is not None
+    assert settings.redis_url is not None
+    name = database_name(settings.database_url)
+    url, role = settings.database_app_url or settings.database_url, f"{name}_app"
+    async with contextlib.AsyncExitStack() as stack:
+        pool = await Pool.open(url, role=role, size_max=WRITE_CONNECTIONS_MAX, name="write")
+        stack.push_async_callback(pool.close)
+        desk_pool = await Pool.open(url, role=role, size_max=DESK_CONNECTIONS_MAX, name="desk")
+        stack.push_async_callback(desk_pool.close)
+        reader = Reader.open(url, role=role, size_max=READ_CONNECTIONS_MAX)
+        stack.push_async_callback(reader.close)
+        client = redis.asyncio.from_url(settings.redis_url, socket_connect_timeout=db.numbers.REDIS_TIMEOUT_S)
+        stack.push_async_callback(client.aclose)
+        events = Events(settings.redis_url, name)
+        await events.start()
+        stack.push_async_callback(events.stop)
+        books = Books(events, list(CertificateType), partial(read_picture, reader), partial(read_sequences, reader))
+        await books.start()
+        stack.push_async_callback(books.stop)
+        trail = Trail(events, reader)
+        stack.push_async_callback(trail.stop)
+        numbers = Numbers(pool, client, f"carbondesk:{name}:")
+        stack.push_async_callback(numbers.stop)
+        passwords = auth.Passwords()
+        stack.callback(passwords.stop)
+
+        def publish(notices: Sequence[Notice]) -> None:
+            for notice in notices:
+                events.publish(notice.channel, dict(notice.message))
+
+        units = Units(pool, numbers, db.tickets.store, publish)
+        desk = Desk(desk_pool, units)
+        await desk.start()
+        stack.push_async_callback(desk.stop)
+        stack.push_async_callback(units.drain)
+        leases = asyncio.create_task(supervise("leases", partial(_close_leases, pool)), name="leases")
+        stack.push_async_callback(_cancelled, leases)
+        yield Services(pool, reader, units, desk, books, trail, passwords)
+
+
+async def _close_leases(pool: Pool) -> None:
+    while True:
+        await asyncio.sleep(LEASES_EVERY_S)
+        if closed := await db.numbers.close_old_leases(pool):
+            log.info("ticket_leases_closed", leases=closed)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+class Door:
+    """Who stands at the door: makes the context of each operation."""
+
+    def __init__(self) -> None:
+        self.services: Services | None = None
+
+    @property
+    def open(self) -> Services:
+        assert self.services is not None, "the application has not started"
+        return self.services
+
+    async def of_request(self, request: Request, response: Response) -> Context:
+        """Make the context of an HTTP operation."""
+        caller = await auth.caller_of(self.open.pool, request)
+        return Context(**self._origin(request), caller=caller, response=response)
+
+    async def connect(self, websocket: WebSocket, payload: dict[str, Any]) -> Caller | None:
+        """Tell who opens a socket: by the payload of connection_init, else by the cookie."""
+        authorization = payload.get("Authorization") or payload.get("authorization")
+        return await auth.caller_of(
+            self.open.pool, websocket, authorization if isinstance(authorization, str) else None
+        )
+
+    async def of_socket(self, websocket: WebSocket, caller: Caller | None) -> Context:
+        """Make the context of one operation on a socket."""
+        return Context(**self._origin(websocket), caller=caller)
+
+    def _origin(self, connection: HTTPConnection) -> Mapping[str, Any]:
+        agent = connection.headers.get("user-agent")
+        return {
+            "services": self.open,
+            "ip_address": connection.client.host if connection.client else None,
+            "user_agent": agent[: db.people.USER_AGENT_LENGTH_MAX] if agent else None,
+            "is_secure": connection.url.scheme in ("https", "wss"),
+        }
+
+    async def ready(self, request: Request) -> Response:
+        """Tell whether orders can be taken: the database answers."""
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await self.open.pool.fetchrow("SELECT sequence FROM books LIMIT 1")
+        except Exception as error:  # whatever is wrong: not ready
+            log.warning("not_ready", error=repr(error))
+            return JSONResponse({"status": "unavailable", "database": "unreachable"}, 503)
+        return JSONResponse({"status": "ready", "database": "ok"})
+
+
+async def healthy(request: Request) -> Response:
+    """Tell that the process answers."""
+    return JSONResponse({"status": "ok"})
+
+
+def create_app(settings: Settings) -> ASGIApp:
+    """Return the application of one process."""
+    door = Door()
+    view = GraphQLView(schema.build(), context=door.of_request, connect=door.connect, socket_context=door.of_socket)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with services(settings) as door.services:
+            yield
+
+    routes = [
+        Route("/graphql", view),
+        WebSocketRoute("/graphql", view),
+        Route("/healthz", healthy),
+        Route("/readyz", door.ready),
+        Mount("/", Dashboard(DASHBOARD)),
+    ]
+    return Guard(Starlette(routes=routes, lifespan=lifespan))
+
+
+def serve_app() -> ASGIApp:
+    """Return the application as the environment describes it: uvicorn's factory."""
+    return create_app(load())
+
+
+__all__ = ["RequestError", "create_app", "serve_app", "services"]

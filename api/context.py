@@ -1,0 +1,130 @@
+"""What an operation may use: the services of the process, who asks, and loaders of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from uuid import UUID
+
+from starlette.responses import Response
+from strawberry.dataloader import DataLoader
+from strawberry.types import Info as StrawberryInfo
+
+import db.ledger
+import db.makers
+import db.orders
+import db.people
+import db.tickets
+from db.desk import Desk
+from db.read import Reader
+from db.unit import Pool, Units
+from domain.ledger import Balance
+from domain.makers import Maker, MakerStats
+from domain.market import Order, Trade
+from domain.money import CertificateType
+from domain.people import Caller, User, UserRole
+from domain.tickets import Payload
+
+if TYPE_CHECKING:
+    from api.auth import Passwords
+    from api.books import Books
+    from api.trail import Trail
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+LOADER_BATCH_MAX = 500  # ids in one statement; a page has 100 rows
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What one process has once, open from start to stop."""
+
+    pool: Pool
+    reader: Reader
+    units: Units
+    desk: Desk
+    books: Books
+    trail: Trail
+    passwords: Passwords
+
+
+def loader(load: Callable[[Iterable[K]], Awaitable[Mapping[K, V]]]) -> DataLoader[K, V | None]:
+    """Return a loader that answers None for what is not there."""
+
+    async def load_all(keys: list[K]) -> list[V | None]:
+        found = await load(keys)
+        return [found.get(key) for key in keys]
+
+    return DataLoader(load_fn=load_all, max_batch_size=LOADER_BATCH_MAX)
+
+
+class Loaders:
+    """One operation's loaders: any number of the same lookups become one statement."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.users: DataLoader[UUID, User | None] = loader(lambda ids: db.people.users_by_id(reader, ids))
+        self.makers: DataLoader[UUID, Maker | None] = loader(lambda ids: db.makers.makers_by_id(reader, ids))
+        self.stats: DataLoader[UUID, MakerStats | None] = loader(lambda ids: db.makers.stats(reader, ids))
+        self.balances: DataLoader[UUID, list[Balance] | None] = loader(lambda ids: db.ledger.balances_of(reader, ids))
+        self.orders: DataLoader[UUID, Order | None] = loader(lambda ids: db.orders.orders_by_id(reader, ids))
+        self.trades: DataLoader[UUID, Trade | None] = loader(lambda ids: db.orders.trades_by_id(reader, ids))
+        self.last_trades: DataLoader[CertificateType, Trade | None] = loader(
+            lambda _types: db.orders.last_trades(reader)
+        )
+        self.tickets: DataLoader[str, db.tickets.TicketRecord | None] = loader(
+            lambda ids: db.tickets.tickets_by_id(reader, ids)
+        )
+        self.payloads: DataLoader[str, Payload | None] = loader(lambda ids: db.tickets.payloads_by_id(reader, ids))
+
+
+@dataclass(slots=True)
+class Context:
+    """One operation. `response` takes cookies; a stream has none."""
+
+    services: Services
+    caller: Caller | None
+    ip_address: str | None
+    user_agent: str | None
+    is_secure: bool = False
+    response: Response | None = None
+    loaders: Loaders = field(init=False)
+    tickets: dict[str, str] = field(default_factory=dict)  # alias of a mutation → its root ticket
+    replayed: list[str] = field(default_factory=list)  # aliases answered from an idempotency key
+    new_token: str | None = None  # of the login in this operation; never stored, never recorded
+    afterwards: Callable[[Response], None] | None = None  # cookies to set once the attempt has committed
+
+    def __post_init__(self) -> None:
+        self.loaders = Loaders(self.services.reader)
+
+    def committed(self) -> None:
+        """Carry out what had to wait for the commit."""
+        if self.afterwards and self.response is not None:
+            self.afterwards(self.response)
+        self.afterwards = None
+
+    def forget(self) -> None:
+        """Look everything up anew from here on: each event of a stream is an operation of its own."""
+        self.loaders = Loaders(self.services.reader)
+
+    @property
+    def reader(self) -> Reader:
+        return self.services.reader
+
+    @property
+    def user(self) -> User:
+        """The caller's user; a policy has made sure that there is one."""
+        assert self.caller is not None
+        return self.caller.user
+
+    def has_role(self, *roles: UserRole) -> bool:
+        return self.caller is not None and self.caller.user.role in roles
+
+    def may_see(self, *holders: UUID | None) -> bool:
+        """Tell whether parties may be shown: to ADMIN and ANALYST always, to others when they are one of them."""
+        return self.has_role(UserRole.ADMIN, UserRole.ANALYST) or (
+            self.caller is not None and self.caller.user.id in holders
+        )
+
+
+Info: TypeAlias = StrawberryInfo[Context, Any]

@@ -1,0 +1,191 @@
+"""What can be done. Each field reads aloud: load, decide, store; `api.tickets` writes its ticket in the same commit.
+
+A field with `write` runs in that open transaction; one that returns a command leaves the rest to the desk.
+"""
+
+from functools import partial
+from typing import Annotated
+
+import strawberry
+from strawberry.tools import create_type
+
+import db.ledger
+import db.makers
+import db.people
+from api import auth
+from api.context import Info
+from api.inputs import (
+    CreateMarketMakerInput,
+    CreateTransactionInput,
+    CreateUserInput,
+    LoginInput,
+    PlaceMarketOrderInput,
+    PlaceOrderInput,
+    RequestDepositInput,
+    UpdateMarketMakerInput,
+)
+from api.payloads import (
+    DeleteMarketMakerPayload,
+    DepositPayload,
+    KycPayload,
+    LoginPayload,
+    LogoutPayload,
+    MarketMakerPayload,
+    OrderPayload,
+    TransactionPayload,
+    UserPayload,
+)
+from api.policy import Policy
+from api.tickets import mutation, mutations
+from db.unit import Write
+from domain import errors, stories
+from domain.ledger import TransactionOutcome
+from domain.makers import MakerOutcome
+from domain.market import Cancel, Place
+from domain.people import DepositOutcome, LoginOutcome, UserOutcome
+from domain.tickets import ActionType
+
+Id = Annotated[strawberry.ID, strawberry.argument(description="UUID.")]
+Parent = strawberry.Parent
+
+
+@mutation(LoginPayload, Policy.ANYONE, ActionType.USER_LOGIN_FAILED, stories.of_login, "email")
+async def login(write: Parent[Write], info: Info, input: LoginInput) -> LoginOutcome:
+    """Sign in; also sets the session cookie."""
+    found = await db.people.credentials(write, input.email)
+    if not await info.context.services.passwords.verify(found[1] if found else None, input.password) or not found:
+        raise errors.InvalidCredentials("Email address and password do not match an account that may sign in.")
+    token = info.context.new_token = auth.new_token()
+    outcome = await db.people.open_session(write, found[0], token)
+    is_secure, ends = info.context.is_secure, outcome.session.expires_at
+    info.context.afterwards = lambda response: auth.set_cookie(response, token, ends, is_secure=is_secure)
+    return outcome
+
+
+@mutation(LogoutPayload, Policy.SIGNED_IN, ActionType.USER_LOGOUT, stories.of_logout)
+async def logout(write: Parent[Write], info: Info) -> LoginOutcome:
+    """End the session of this request."""
+    assert info.context.caller is not None
+    is_secure = info.context.is_secure
+    info.context.afterwards = lambda response: auth.clear_cookie(response, is_secure=is_secure)
+    return await db.people.close_session(write, info.context.caller)
+
+
+@mutation(
+    MarketMakerPayload,
+    Policy.ADMIN,
+    ActionType.MM_CREATED,
+    stories.of_created_maker,
+    "name email description initialBalances asset amount idempotencyKey",
+)
+async def create_market_maker(write: Parent[Write], input: CreateMarketMakerInput) -> MakerOutcome:
+    """Create a market maker, its user and what it starts with."""
+    return await db.makers.create(write, input.to_domain())
+
+
+@mutation(
+    MarketMakerPayload,
+    Policy.ADMIN,
+    ActionType.MM_UPDATED,
+    stories.of_updated_maker,
+    "name description isActive",
+)
+async def update_market_maker(write: Parent[Write], id: Id, input: UpdateMarketMakerInput) -> MakerOutcome:
+    """Change a market maker; deactivating it cancels all its open orders in the same transaction."""
+    return await db.makers.update(write, id, input.to_domain())
+
+
+@mutation(DeleteMarketMakerPayload, Policy.ADMIN, ActionType.MM_DELETED, stories.of_deleted_maker)
+async def delete_market_maker(write: Parent[Write], id: Id) -> MakerOutcome:
+    """Deactivate a market maker and cancel all its open orders; its history stays."""
+    return await db.makers.delete(write, id)
+
+
+@mutation(
+    TransactionPayload,
+    Policy.ADMIN,
+    ActionType.ASSET_DEPOSIT,
+    stories.of_transaction,
+    "marketMakerId userId asset transactionType amount notes idempotencyKey",
+)
+async def create_transaction(write: Parent[Write], input: CreateTransactionInput) -> TransactionOutcome:
+    """Deposit or withdraw an asset of a market maker or a user."""
+    return await db.ledger.change(write, input.to_domain())
+
+
+@mutation(
+    OrderPayload,
+    Policy.ADMIN,
+    ActionType.MM_ORDER_PLACED,
+    stories.of_placed,
+    "marketMakerId certificateType side orderType timeInForce price quantity idempotencyKey",
+)
+def place_market_order(input: PlaceMarketOrderInput) -> Place:
+    """Place an order on behalf of a market maker."""
+    return input.to_domain()
+
+
+@mutation(OrderPayload, Policy.ADMIN, ActionType.MM_ORDER_CANCELLED, partial(stories.of_cancelled, is_maker=True))
+def cancel_market_order(id: Id) -> Cancel:
+    """Cancel an order of a market maker and release what it reserved."""
+    return Cancel(id, None)
+
+
+@mutation(
+    OrderPayload,
+    Policy.TRADER,
+    ActionType.ORDER_PLACED,
+    stories.of_placed,
+    "certificateType side orderType timeInForce price quantity idempotencyKey",
+)
+def place_order(info: Info, input: PlaceOrderInput) -> Place:
+    """Place an order for one's own account; needs an approved KYC."""
+    return input.to_domain(info.context.user.id)
+
+
+@mutation(OrderPayload, Policy.TRADER, ActionType.ORDER_CANCELLED, partial(stories.of_cancelled, is_maker=False))
+def cancel_order(info: Info, id: Id) -> Cancel:
+    """Cancel one's own order and release what it reserved."""
+    return Cancel(id, info.context.user.id)
+
+
+@mutation(
+    UserPayload,
+    Policy.ADMIN,
+    ActionType.USER_CREATED,
+    stories.of_created_user,
+    "email name role",
+)
+async def create_user(write: Parent[Write], info: Info, input: CreateUserInput) -> UserOutcome:
+    """Create a user who signs in."""
+    new = input.to_domain()
+    return await db.people.create(write, new, await info.context.services.passwords.hash(new.password))
+
+
+@mutation(KycPayload, Policy.ADMIN, ActionType.KYC_APPROVED, stories.of_approved_kyc)
+async def approve_kyc(write: Parent[Write], user_id: Id) -> UserOutcome:
+    """Let a user trade."""
+    return await db.people.approve_kyc(write, user_id)
+
+
+@mutation(
+    DepositPayload,
+    Policy.TRADER,
+    ActionType.DEPOSIT_REQUESTED,
+    stories.of_requested_deposit,
+    "amount reference idempotencyKey",
+)
+async def request_deposit(write: Parent[Write], info: Info, input: RequestDepositInput) -> DepositOutcome:
+    """Announce a bank transfer of euros."""
+    return await db.people.request_deposit(write, info.context.user.id, input.amount, input.reference)
+
+
+@mutation(DepositPayload, Policy.ADMIN, ActionType.DEPOSIT_APPROVED, stories.of_approved_deposit)
+async def approve_deposit(write: Parent[Write], id: Id) -> DepositOutcome:
+    """Credit an announced bank transfer."""
+    return await db.people.approve_deposit(write, id)
+
+
+Mutation = create_type(
+    "Mutation", mutations(), description="Everything that can be done. One root field is one attempt and one ticket."
+)

@@ -1,0 +1,144 @@
+"""What mutations answer with: refused or not, a payload names its ticket."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import strawberry
+from strawberry.scalars import JSON
+
+from api.context import Info
+from api.enums import ErrorCode
+from api.objects import AssetTransaction, Balance, Deposit, MarketMaker, Order, Trade, User
+from db.unit import Refusal
+from domain.ledger import TransactionOutcome
+from domain.makers import MakerOutcome
+from domain.market import CancelledOutcome, PlacedOutcome
+from domain.people import DepositOutcome, LoginOutcome, UserOutcome
+
+ID = strawberry.ID
+
+
+@strawberry.type(description="Why an action was refused; nothing was changed.")
+class UserError:
+    code: ErrorCode = strawberry.field(description="Stable code.")
+    message: str = strawberry.field(description="What to do about it; the wording may change.")
+    field: str | None = strawberry.field(description="The argument it is about.")
+    details: JSON | None = strawberry.field(description="The figures that were decided on.")
+
+    @classmethod
+    def of(cls, refusal: Refusal) -> UserError:
+        return cls(
+            code=refusal.code, message=refusal.message, field=refusal.field, details=dict(refusal.details) or None
+        )
+
+
+@strawberry.interface(description="Every mutation answers with one of these: refused or not, it names its ticket.")
+class MutationPayload:
+    ticket_id: ID = strawberry.field(description="The ticket of this attempt.")
+    errors: list[UserError] = strawberry.field(description="Empty when it was done.")
+
+    @classmethod
+    def refused(cls, ticket_id: str, refusal: Refusal) -> Any:
+        """Return the payload of a refusal: entities null, lists empty."""
+        empty = {
+            field.python_name: [] if field.python_name in LISTS else None
+            for field in cls.__strawberry_definition__.fields  # type: ignore[attr-defined]
+            if field.python_name not in ("ticket_id", "errors") and field.base_resolver is None
+        }
+        return cls(ticket_id=ID(ticket_id), errors=[UserError.of(refusal)], **empty)
+
+    @classmethod
+    def of(cls, ticket_id: str, outcome: Any) -> Any:
+        """Return the payload of an outcome."""
+        return cls(ticket_id=ID(ticket_id), errors=[], **cls.parts(outcome))
+
+    @classmethod
+    def parts(cls, outcome: Any) -> dict[str, Any]:
+        """Return the entities of an outcome by field."""
+        return {}
+
+
+LISTS = {"trades", "cancelled_orders"}
+
+
+@strawberry.type(description="A new session.")
+class LoginPayload(MutationPayload):
+    expires_at: datetime | None = strawberry.field(description="When the session ends at the latest.")
+    user: User | None = strawberry.field(description="Who signed in.")
+
+    @strawberry.field(description="Bearer token, shown this once; browsers get it as a cookie.")
+    def access_token(self, info: Info) -> str | None:
+        return None if self.user is None else info.context.new_token
+
+    @classmethod
+    def parts(cls, outcome: LoginOutcome) -> dict[str, Any]:
+        return {"expires_at": outcome.session.expires_at, "user": User.of(outcome.user)}
+
+
+@strawberry.type(description="The session is over.")
+class LogoutPayload(MutationPayload):
+    pass
+
+
+@strawberry.type(description="A market maker as the action left it.")
+class MarketMakerPayload(MutationPayload):
+    market_maker: MarketMaker | None = strawberry.field(description="The market maker.")
+    cancelled_orders: list[Order] = strawberry.field(description="Orders cancelled because it became inactive.")
+
+    @classmethod
+    def parts(cls, outcome: MakerOutcome) -> dict[str, Any]:
+        return {
+            "market_maker": MarketMaker.of(outcome.maker),
+            "cancelled_orders": [Order.of(order) for order in outcome.cancelled_orders],
+        }
+
+
+@strawberry.type(description="A market maker that was deactivated.")
+class DeleteMarketMakerPayload(MarketMakerPayload):
+    pass
+
+
+@strawberry.type(description="A ledger row and the balance after it.")
+class TransactionPayload(MutationPayload):
+    transaction: AssetTransaction | None = strawberry.field(description="The row.")
+    balance: Balance | None = strawberry.field(description="The balance after it.")
+
+    @classmethod
+    def parts(cls, outcome: TransactionOutcome) -> dict[str, Any]:
+        return {"transaction": AssetTransaction.of(outcome.transaction), "balance": Balance.of(outcome.balance)}
+
+
+@strawberry.type(description="An order as the action left it, and the trades that it made.")
+class OrderPayload(MutationPayload):
+    order: Order | None = strawberry.field(description="The order.")
+    trades: list[Trade] = strawberry.field(description="Its trades, in the order they were made.")
+
+    @classmethod
+    def parts(cls, outcome: PlacedOutcome | CancelledOutcome) -> dict[str, Any]:
+        trades = outcome.trades if isinstance(outcome, PlacedOutcome) else ()
+        return {"order": Order.of(outcome.order), "trades": [Trade.of(trade) for trade in trades]}
+
+
+@strawberry.type(description="A user as the action left him.")
+class UserPayload(MutationPayload):
+    user: User | None = strawberry.field(description="The user.")
+
+    @classmethod
+    def parts(cls, outcome: UserOutcome) -> dict[str, Any]:
+        return {"user": User.of(outcome.user)}
+
+
+@strawberry.type(description="A user whose identity check was decided.")
+class KycPayload(UserPayload):
+    pass
+
+
+@strawberry.type(description="A deposit as the action left it.")
+class DepositPayload(MutationPayload):
+    deposit: Deposit | None = strawberry.field(description="The deposit.")
+
+    @classmethod
+    def parts(cls, outcome: DepositOutcome) -> dict[str, Any]:
+        return {"deposit": Deposit.of(outcome.deposit)}

@@ -1,0 +1,60 @@
+"""Who may ask for what: one declared policy per root field, deny by default."""
+
+from collections.abc import Callable
+from enum import Enum
+from inspect import isawaitable
+from typing import Any
+
+from strawberry.extensions import FieldExtension
+from strawberry.types import Info
+
+from api.errors import Code, RequestError
+from domain.people import Caller, UserRole
+
+
+class Policy(Enum):
+    """A rule about the caller of a field; its value is what the refusal says."""
+
+    ANYONE = "anyone"
+    SIGNED_IN = "anybody who is signed in"
+    ADMIN = "role ADMIN"
+    READER = "role ADMIN or ANALYST"
+    TRADER = "role TRADER"
+    OWNER = "role ADMIN, ANALYST or TRADER"  # a TRADER sees what is his own; the resolver narrows it
+
+
+ROLES = {
+    Policy.ADMIN: {UserRole.ADMIN},
+    Policy.READER: {UserRole.ADMIN, UserRole.ANALYST},
+    Policy.TRADER: {UserRole.TRADER},
+    Policy.OWNER: {UserRole.ADMIN, UserRole.ANALYST, UserRole.TRADER},
+}
+
+
+def refusal(policy: Policy, caller: Caller | None) -> RequestError | None:
+    """Return why a caller may not; None when he may."""
+    if policy is Policy.ANYONE:
+        return None
+    if caller is None:
+        return RequestError("Sign in first.", Code.UNAUTHENTICATED)
+    if policy is Policy.SIGNED_IN or caller.user.role in ROLES[policy]:
+        return None
+    return RequestError(f"This needs {policy.value}; you are signed in as {caller.user.role}.", Code.FORBIDDEN)
+
+
+class Allow(FieldExtension):
+    """Refuse a query or a subscription before its resolver runs."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    def resolve(self, next_: Callable[..., Any], source: Any, info: Info[Any, Any], **kwargs: Any) -> Any:
+        if error := refusal(self.policy, info.context.caller):
+            raise error
+        return next_(source, info, **kwargs)
+
+    async def resolve_async(self, next_: Callable[..., Any], source: Any, info: Info[Any, Any], **kwargs: Any) -> Any:
+        if error := refusal(self.policy, info.context.caller):
+            raise error
+        result = next_(source, info, **kwargs)
+        return await result if isawaitable(result) else result  # a subscription's is its stream

@@ -1,0 +1,183 @@
+"""What can be asked. A policy stands on every field; what a TRADER may see of a list is narrowed to his own."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import strawberry
+
+import db.makers
+import db.orders
+import db.people
+import db.tickets
+from api.books import read_picture
+from api.context import Info
+from api.enums import CertificateType, UserRole
+from api.errors import Code, RequestError
+from api.inputs import DepositFilter, MarketMakerFilter, OrderFilter, TicketFilter, TradeFilter, UserFilter
+from api.objects import Certificate, Deposit, MarketMaker, Order, OrderBook, Ticket, Trade, User
+from api.pages import After, Before, Connection, First, Last, page_of
+from api.policy import Allow, Policy
+from domain.people import uuid_or_none
+
+DEPTH = 20
+DEPTH_MAX = 1_000  # levels a side; deeper books are for orderBookChanges
+
+Filter = strawberry.argument(description="Which ones; all when not given.")
+Id = Annotated[strawberry.ID, strawberry.argument(description="UUID; a malformed one names nothing.")]
+Depth = Annotated[int, strawberry.argument(description=f"Levels a side, 1 to {DEPTH_MAX}.")]
+Which = Annotated[CertificateType, strawberry.argument(description="Whose book.")]
+
+
+def query(policy: Policy, description: str) -> Any:
+    """Return a root field that asks its policy first."""
+    return strawberry.field(description=description, extensions=[Allow(policy)])
+
+
+def checked_depth(depth: int) -> int:
+    """Return how many levels a side are wanted.
+
+    Raises: RequestError (BAD_REQUEST).
+    """
+    if not 1 <= depth <= DEPTH_MAX:
+        raise RequestError(f"depth must be from 1 to {DEPTH_MAX}.", Code.BAD_REQUEST, field="depth")
+    return depth
+
+
+@strawberry.type(description="Everything that can be read.")
+class Query:
+    @query(Policy.ANYONE, "Who is asking; null when nobody is signed in.")
+    def me(self, info: Info) -> User | None:
+        return User.of(info.context.caller.user) if info.context.caller else None
+
+    @query(Policy.READER, "Market makers by name.")
+    async def market_makers(
+        self,
+        info: Info,
+        filter: Annotated[MarketMakerFilter | None, Filter] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[MarketMaker]:
+        wanted = (filter or MarketMakerFilter()).to_db()
+        return await page_of(
+            info, db.makers.makers_page, wanted, MarketMaker.of, db.makers.makers_where, first, after, last, before
+        )
+
+    @query(Policy.READER, "One market maker; null when there is none.")
+    async def market_maker(self, info: Info, id: Id) -> MarketMaker | None:
+        maker_id = uuid_or_none(id)
+        record = await info.context.loaders.makers.load(maker_id) if maker_id else None
+        return MarketMaker.of(record) if record else None
+
+    @query(Policy.ANYONE, "The certificates that are traded. Public market data.")
+    async def certificates(self, info: Info) -> list[Certificate]:
+        return [Certificate.of(record) for record in await db.orders.certificates(info.context.reader)]
+
+    @query(Policy.ANYONE, "The whole book of a certificate as committed. Public market data.")
+    async def order_book(self, info: Info, certificate_type: Which, depth: Depth = DEPTH) -> OrderBook:
+        wanted = checked_depth(depth)
+        return OrderBook.of(await read_picture(info.context.reader, certificate_type), wanted)
+
+    @query(
+        Policy.ANYONE, "Trades, newest first. Public market data; parties are shown to ADMIN, ANALYST and themselves."
+    )
+    async def trades(
+        self,
+        info: Info,
+        filter: Annotated[TradeFilter | None, Filter] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[Trade]:
+        wanted = TradeFilter.to_db(filter)
+        if wanted and (wanted.user_id or wanted.market_maker_id) and not info.context.may_see(wanted.user_id):
+            wanted = None  # to filter by a party is to learn it
+        return await page_of(
+            info, db.orders.trades_page, wanted, Trade.of, db.orders.trades_where, first, after, last, before
+        )
+
+    @query(Policy.OWNER, "Orders, newest first; a TRADER sees his own.")
+    async def orders(
+        self,
+        info: Info,
+        filter: Annotated[OrderFilter | None, Filter] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[Order]:
+        own = info.context.user.id if info.context.has_role(UserRole.TRADER) else None
+        wanted = OrderFilter.to_db(filter, user_id=own)
+        return await page_of(
+            info, db.orders.orders_page, wanted, Order.of, db.orders.orders_where, first, after, last, before
+        )
+
+    @query(Policy.OWNER, "One order; null when there is none, or when it is somebody else's.")
+    async def order(self, info: Info, id: Id) -> Order | None:
+        order_id = uuid_or_none(id)
+        record = await info.context.loaders.orders.load(order_id) if order_id else None
+        return Order.of(record) if record and info.context.may_see(record.user_id) else None
+
+    @query(Policy.READER, "Tickets, newest first.")
+    async def tickets(
+        self,
+        info: Info,
+        filter: Annotated[TicketFilter | None, Filter] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[Ticket]:
+        wanted = TicketFilter.to_db(filter)
+        return await page_of(
+            info, db.tickets.tickets_page, wanted, Ticket.of, db.tickets.tickets_where, first, after, last, before
+        )
+
+    @query(Policy.READER, "One ticket; null when there is none.")
+    async def ticket(
+        self, info: Info, ticket_id: Annotated[strawberry.ID, strawberry.argument(description="TKT-YYYY-NNNNNN.")]
+    ) -> Ticket | None:
+        record = await info.context.loaders.tickets.load(ticket_id)
+        return Ticket.of(record) if record else None
+
+    @query(Policy.ADMIN, "Users, newest first.")
+    async def users(
+        self,
+        info: Info,
+        filter: Annotated[UserFilter | None, Filter] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[User]:
+        wanted = (filter or UserFilter()).to_db()
+        return await page_of(
+            info, db.people.users_page, wanted, User.of, db.people.users_where, first, after, last, before
+        )
+
+    @query(Policy.OWNER, "One user; a TRADER or ANALYST sees himself, others are null.")
+    async def user(self, info: Info, id: Id) -> User | None:
+        user_id = uuid_or_none(id)
+        if user_id is None or (user_id != info.context.user.id and not info.context.has_role(UserRole.ADMIN)):
+            return None
+        record = await info.context.loaders.users.load(user_id)
+        return User.of(record) if record else None
+
+    @query(Policy.OWNER, "Announced deposits, newest first; others than ADMIN see their own.")
+    async def deposits(
+        self,
+        info: Info,
+        filter: Annotated[DepositFilter | None, Filter] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[Deposit]:
+        own = None if info.context.has_role(UserRole.ADMIN) else info.context.user.id
+        wanted = DepositFilter.to_db(filter, user_id=own)
+        return await page_of(
+            info, db.people.deposits_page, wanted, Deposit.of, db.people.deposits_where, first, after, last, before
+        )

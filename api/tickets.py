@@ -1,0 +1,237 @@
+"""The ticket hook: every attempt at a mutation leaves one root ticket, whatever becomes of it.
+
+A mutation is declared once, with its payload, policy, action, story and the input fields that may be recorded. The
+hook stands around each root mutation field: it denies, opens the unit of work or hands the command to the desk, and
+words the answer. What never reaches its field (arguments that do not coerce) is recorded after the operation.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+from uuid import uuid4
+
+import strawberry
+import structlog
+from graphql import GraphQLResolveInfo
+from strawberry.extensions import SchemaExtension
+
+from api.context import Context
+from api.documents import root_fields
+from api.errors import Code, RequestError, uncoerced
+from api.payloads import MutationPayload
+from api.policy import Policy, refusal
+from api.scalars import escaped
+from db import idempotency
+from db.outcomes import reader
+from db.unit import Answer, Fault, Refusal
+from domain.errors import DomainError
+from domain.market import Cancel, Place
+from domain.tickets import REDACTED, ActionType, Attempt, Story
+
+log = structlog.get_logger(__name__)
+
+Tell = Callable[[Mapping[str, Any], Any], Story]
+ARGUMENTS = frozenset({"input", "id", "userId", "sessionId", "marketMakerId", "certificateType"})
+COMMANDS = (Place, Cancel)
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A mutation as it was declared. records: names of input fields that a ticket may hold; all others are redacted."""
+
+    name: str
+    payload: type[MutationPayload]
+    policy: Policy
+    action: ActionType
+    tell: Tell
+    records: frozenset[str]
+    is_desk: bool
+    outcome_of: Callable[[Any], Any]
+
+    def recorded(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments as a ticket holds them."""
+        return {
+            name: self._recorded(value) if name in ARGUMENTS else REDACTED
+            for name, value in arguments.items()
+            if value is not None
+        }
+
+    def _recorded(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {
+                name: self._recorded(item) if name in self.records else REDACTED
+                for name, item in value.items()
+                if item is not None
+            }
+        if isinstance(value, list):
+            return [self._recorded(item) for item in value]
+        return escaped(value)
+
+
+DECLARED: dict[str, Declared] = {}
+_FIELDS: list[Any] = []
+
+
+def mutation(
+    payload: type[MutationPayload], policy: Policy, action: ActionType, tell: Tell, records: str = ""
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare a mutation; its docstring becomes the description.
+
+    The function returns a domain outcome, or a command for the desk; the hook makes the payload of it.
+    """
+
+    def declare(resolver: Callable[..., Any]) -> Callable[..., Any]:
+        returned = get_type_hints(resolver)["return"]
+        head, *tail = resolver.__name__.split("_")
+        name = head + "".join(part.capitalize() for part in tail)
+        is_desk = returned in COMMANDS
+        DECLARED[name] = Declared(
+            name, payload, policy, action, tell, frozenset(records.split()), is_desk, reader(returned)
+        )
+        nullable: Any = payload | None
+        _FIELDS.append(
+            strawberry.field(resolver=resolver, graphql_type=nullable, description=inspect.getdoc(resolver), name=name)
+        )
+        return resolver
+
+    return declare
+
+
+def mutations() -> list[Any]:
+    """Return the declared fields, in the order of their declaration."""
+    return list(_FIELDS)
+
+
+class Tickets(SchemaExtension):
+    """The hook; registered as a class, last of all extensions."""
+
+    @property
+    def context(self) -> Context:
+        context: Context = self.execution_context.context
+        return context
+
+    def resolve(self, _next: Callable[..., Any], root: Any, info: GraphQLResolveInfo, *args: str, **kwargs: Any) -> Any:
+        """Stand around root mutation fields; a plain function, since it is called for every field of every answer."""
+        if info.path.prev is None and info.parent_type is info.schema.mutation_type:
+            return self._attempt(_next, info, kwargs)
+        return _next(root, info, *args, **kwargs)
+
+    async def _attempt(self, _next: Callable[..., Any], info: GraphQLResolveInfo, kwargs: dict[str, Any]) -> Any:
+        """Run one attempt to its end, also when the client who asked is gone.
+
+        Raises: RequestError (UNAUTHENTICATED, FORBIDDEN), Fault.
+        """
+        context, alias = self.context, str(info.path.key)
+        declared = DECLARED[info.field_name]
+        denied = refusal(declared.policy, context.caller)
+        if denied and context.caller is None:
+            raise denied
+        raw = next(
+            (
+                one.arguments
+                for one in root_fields(
+                    self.execution_context.graphql_document,  # type: ignore[arg-type]  # it was executed
+                    self.execution_context._provided_operation_name,
+                    self.execution_context.variables,
+                )
+                if one.alias == alias
+            ),
+            {},
+        )
+        attempt = self._attempt_of(declared, raw)
+        units = context.services.units
+        if denied:
+            story = declared.tell(attempt.request, None)
+            ticket_id = await units.shielded(units.fail(attempt, story, Code.FORBIDDEN, denied.message))
+            context.tickets[alias] = ticket_id
+            raise RequestError(denied.message, Code.FORBIDDEN, ticketId=ticket_id)
+        try:
+            answer = await units.shielded(self._run(declared, attempt, _next, info, kwargs))
+        except Fault as fault:
+            if fault.ticket_id:
+                context.tickets[alias] = fault.ticket_id
+            raise
+        context.tickets[alias] = answer.ticket_id
+        if answer.is_replay:
+            context.replayed.append(alias)
+        if answer.refusal:
+            context.new_token = context.afterwards = None
+            return declared.payload.refused(answer.ticket_id, answer.refusal)
+        context.committed()
+        return declared.payload.of(answer.ticket_id, answer.outcome)
+
+    def _attempt_of(self, declared: Declared, arguments: Mapping[str, Any]) -> Attempt:
+        context = self.context
+        given = arguments.get("input")
+        key = given.get("idempotencyKey") if isinstance(given, Mapping) else None
+        return Attempt(
+            attempt_id=uuid4(),
+            field=declared.name,
+            action_type=declared.action,
+            request=declared.recorded(arguments),
+            started_at_ns=time.monotonic_ns(),
+            user_id=context.caller.user.id if context.caller else None,
+            session_id=context.caller.session.id if context.caller else None,
+            ip_address=context.ip_address,
+            user_agent=context.user_agent,
+            idempotency_key=key if isinstance(key, str) and context.caller else None,
+        )
+
+    async def _run(
+        self,
+        declared: Declared,
+        attempt: Attempt,
+        _next: Callable[..., Any],
+        info: GraphQLResolveInfo,
+        kwargs: dict[str, Any],
+    ) -> Answer[Any]:
+        services = self.context.services
+        try:
+            if attempt.idempotency_key is not None:
+                idempotency.check(attempt.idempotency_key)
+            if declared.is_desk:
+                return await services.desk.submit(attempt, _next(None, info, **kwargs))
+        except DomainError as error:
+            story = declared.tell(attempt.request, None)
+            ticket_id = await services.units.fail(attempt, story, error.code, error.message)
+            return Answer(ticket_id, refusal=Refusal.of(error))
+
+        async def work(write: Any) -> Any:
+            result: Awaitable[Any] = _next(write, info, **kwargs)
+            return await result
+
+        return await services.units.run(attempt, work, declared.tell, declared.outcome_of)
+
+    async def _record_uncoerced(self) -> None:
+        """Write the FAILED tickets of root fields whose arguments did not coerce, so that no resolver saw them."""
+        operation, context = self.execution_context, self.context
+        document = operation.graphql_document
+        if context.caller is None or document is None:
+            return
+        errors = operation.pre_execution_errors or []  # strawberry puts those of the execution here too
+        unreached = uncoerced(errors)
+        at_fields = {str(error.path[0]) for error in errors if error.path and len(error.path) == 1}
+        for one in root_fields(document, operation._provided_operation_name, operation.variables):
+            declared = DECLARED.get(one.name)
+            if declared is None or one.alias in context.tickets or not (unreached or one.alias in at_fields):
+                continue
+            attempt = self._attempt_of(declared, one.arguments)
+            story = Story(declared.action, f"{declared.name}: an argument has the wrong form")
+            message = "An argument has the wrong form."
+            context.tickets[one.alias] = await context.services.units.shielded(
+                context.services.units.fail(attempt, story, Code.BAD_REQUEST, message)
+            )
+
+    async def get_results(self) -> dict[str, Any]:
+        """Name the tickets of the operation in `extensions`, once it is over."""
+        await self._record_uncoerced()
+        results: dict[str, Any] = {}
+        if self.context.tickets:
+            results["tickets"] = self.context.tickets
+        if self.context.replayed:
+            results["replayed"] = True
+        return results
