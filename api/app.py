@@ -22,7 +22,7 @@ from starlette.websockets import WebSocket
 import db.numbers
 import db.people
 import db.tickets
-from api import auth, schema
+from api import auth, logs, schema
 from api.assets import Dashboard
 from api.books import Books, read_picture, read_sequences
 from api.context import Context, Services
@@ -182,6 +182,7 @@ def create_app(settings: Settings) -> ASGIApp:
 
 def serve_app() -> ASGIApp:
     """Return the application as the environment describes it: uvicorn's factory."""
+    logs.configure()
     return create_app(load())
 
 

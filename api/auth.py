@@ -43,9 +43,10 @@ class Passwords:
 
     def _verify(self, password_hash: str | None, password: str) -> bool:
         try:
-            return self._hasher.verify(password_hash or self._dummy, password) and password_hash is not None
+            self._hasher.verify(password_hash or self._dummy, password)
         except (VerificationError, InvalidHashError):
             return False
+        return password_hash is not None
 
     def stop(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -10,7 +10,7 @@ import logging
 import math
 import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -328,7 +328,7 @@ class Books:
         """Give the picture of now; None until the first was read."""
         return self._books[certificate_type].picture
 
-    async def watch(self, certificate_type: str) -> AsyncIterator[BookPicture]:
+    async def watch(self, certificate_type: str) -> AsyncGenerator[BookPicture, None]:
         """Yield the picture of now, then the newest after each change, and again every few seconds without one.
 
         Raises: BookUnavailableError

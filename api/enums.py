@@ -154,3 +154,22 @@ def describe() -> None:
 
 
 describe()
+
+__all__ = [
+    "ActionType",
+    "Asset",
+    "CertificateType",
+    "DepositStatus",
+    "EntityType",
+    "ErrorCode",
+    "KycStatus",
+    "OrderSide",
+    "OrderStatus",
+    "OrderType",
+    "TicketStatus",
+    "TimeInForce",
+    "TradeStatus",
+    "TransactionReason",
+    "TransactionType",
+    "UserRole",
+]

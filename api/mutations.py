@@ -46,11 +46,10 @@ from domain.people import DepositOutcome, LoginOutcome, UserOutcome
 from domain.tickets import ActionType
 
 Id = Annotated[strawberry.ID, strawberry.argument(description="UUID.")]
-Parent = strawberry.Parent
 
 
 @mutation(LoginPayload, Policy.ANYONE, ActionType.USER_LOGIN_FAILED, stories.of_login, "email")
-async def login(write: Parent[Write], info: Info, input: LoginInput) -> LoginOutcome:
+async def login(write: strawberry.Parent[Write], info: Info, input: LoginInput) -> LoginOutcome:
     """Sign in; also sets the session cookie."""
     found = await db.people.credentials(write, input.email)
     if not await info.context.services.passwords.verify(found[1] if found else None, input.password) or not found:
@@ -63,7 +62,7 @@ async def login(write: Parent[Write], info: Info, input: LoginInput) -> LoginOut
 
 
 @mutation(LogoutPayload, Policy.SIGNED_IN, ActionType.USER_LOGOUT, stories.of_logout)
-async def logout(write: Parent[Write], info: Info) -> LoginOutcome:
+async def logout(write: strawberry.Parent[Write], info: Info) -> LoginOutcome:
     """End the session of this request."""
     assert info.context.caller is not None
     is_secure = info.context.is_secure
@@ -78,7 +77,7 @@ async def logout(write: Parent[Write], info: Info) -> LoginOutcome:
     stories.of_created_maker,
     "name email description initialBalances asset amount idempotencyKey",
 )
-async def create_market_maker(write: Parent[Write], input: CreateMarketMakerInput) -> MakerOutcome:
+async def create_market_maker(write: strawberry.Parent[Write], input: CreateMarketMakerInput) -> MakerOutcome:
     """Create a market maker, its user and what it starts with."""
     return await db.makers.create(write, input.to_domain())
 
@@ -90,13 +89,13 @@ async def create_market_maker(write: Parent[Write], input: CreateMarketMakerInpu
     stories.of_updated_maker,
     "name description isActive",
 )
-async def update_market_maker(write: Parent[Write], id: Id, input: UpdateMarketMakerInput) -> MakerOutcome:
+async def update_market_maker(write: strawberry.Parent[Write], id: Id, input: UpdateMarketMakerInput) -> MakerOutcome:
     """Change a market maker; deactivating it cancels all its open orders in the same transaction."""
     return await db.makers.update(write, id, input.to_domain())
 
 
 @mutation(DeleteMarketMakerPayload, Policy.ADMIN, ActionType.MM_DELETED, stories.of_deleted_maker)
-async def delete_market_maker(write: Parent[Write], id: Id) -> MakerOutcome:
+async def delete_market_maker(write: strawberry.Parent[Write], id: Id) -> MakerOutcome:
     """Deactivate a market maker and cancel all its open orders; its history stays."""
     return await db.makers.delete(write, id)
 
@@ -108,7 +107,7 @@ async def delete_market_maker(write: Parent[Write], id: Id) -> MakerOutcome:
     stories.of_transaction,
     "marketMakerId userId asset transactionType amount notes idempotencyKey",
 )
-async def create_transaction(write: Parent[Write], input: CreateTransactionInput) -> TransactionOutcome:
+async def create_transaction(write: strawberry.Parent[Write], input: CreateTransactionInput) -> TransactionOutcome:
     """Deposit or withdraw an asset of a market maker or a user."""
     return await db.ledger.change(write, input.to_domain())
 
@@ -156,14 +155,14 @@ def cancel_order(info: Info, id: Id) -> Cancel:
     stories.of_created_user,
     "email name role",
 )
-async def create_user(write: Parent[Write], info: Info, input: CreateUserInput) -> UserOutcome:
+async def create_user(write: strawberry.Parent[Write], info: Info, input: CreateUserInput) -> UserOutcome:
     """Create a user who signs in."""
     new = input.to_domain()
     return await db.people.create(write, new, await info.context.services.passwords.hash(new.password))
 
 
 @mutation(KycPayload, Policy.ADMIN, ActionType.KYC_APPROVED, stories.of_approved_kyc)
-async def approve_kyc(write: Parent[Write], user_id: Id) -> UserOutcome:
+async def approve_kyc(write: strawberry.Parent[Write], user_id: Id) -> UserOutcome:
     """Let a user trade."""
     return await db.people.approve_kyc(write, user_id)
 
@@ -175,13 +174,13 @@ async def approve_kyc(write: Parent[Write], user_id: Id) -> UserOutcome:
     stories.of_requested_deposit,
     "amount reference idempotencyKey",
 )
-async def request_deposit(write: Parent[Write], info: Info, input: RequestDepositInput) -> DepositOutcome:
+async def request_deposit(write: strawberry.Parent[Write], info: Info, input: RequestDepositInput) -> DepositOutcome:
     """Announce a bank transfer of euros."""
     return await db.people.request_deposit(write, info.context.user.id, input.amount, input.reference)
 
 
 @mutation(DepositPayload, Policy.ADMIN, ActionType.DEPOSIT_APPROVED, stories.of_approved_deposit)
-async def approve_deposit(write: Parent[Write], id: Id) -> DepositOutcome:
+async def approve_deposit(write: strawberry.Parent[Write], id: Id) -> DepositOutcome:
     """Credit an announced bank transfer."""
     return await db.people.approve_deposit(write, id)
 

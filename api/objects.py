@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any
 from uuid import UUID
 
 import strawberry
@@ -38,10 +38,10 @@ from api.enums import (
     UserRole,
 )
 from api.inputs import OrderFilter, TicketFilter, TradeFilter, TransactionFilter
-from api.pages import After, Before, Connection, First, Last, page_of
+from api.pages import After, Connection, First, page_of
 from api.scalars import BigInt
 from db.tickets import TicketRecord
-from domain import ledger, makers, market, money, people
+from domain import ledger, makers, market, people
 from domain import tickets as trail
 
 ID = strawberry.ID
@@ -83,6 +83,7 @@ def _id(value: UUID | None) -> ID | None:
 @strawberry.type(description="Somebody who signs in, or the account behind a market maker.")
 class User:
     record: strawberry.Private[people.User]
+    is_caller: strawberry.Private[bool]  # the answer to a login goes to the user himself
     id: ID = described("UUID.")
     name: str = described("Display name.")
     role: UserRole = described("What the user is.")
@@ -91,9 +92,10 @@ class User:
     created_at: datetime = described("When the user was created.")
 
     @classmethod
-    def of(cls, record: people.User) -> User:
+    def of(cls, record: people.User, *, is_caller: bool = False) -> User:
         return cls(
             record=record,
+            is_caller=is_caller,
             id=ID(str(record.id)),
             name=record.name,
             role=record.role,
@@ -104,7 +106,8 @@ class User:
 
     @strawberry.field(description="Email address; to ADMIN and to the user only.")
     def email(self, info: Info) -> str | None:
-        is_own = info.context.caller is not None and info.context.caller.user.id == self.record.id
+        caller = info.context.caller
+        is_own = self.is_caller or (caller is not None and caller.user.id == self.record.id)
         return self.record.email if is_own or info.context.has_role(UserRole.ADMIN) else None
 
     @strawberry.field(description="Balances, one per asset; empty to those who may not see them.")
@@ -491,7 +494,14 @@ class PriceLevel:
         side = []
         for level in levels[:depth]:
             total += level.quantity
-            side.append(cls(level.price, level.quantity, level.order_count, total))
+            side.append(
+                cls(
+                    price=level.price,
+                    quantity=level.quantity,
+                    order_count=level.order_count,
+                    cumulative_quantity=total,
+                )
+            )
         return side
 
 

@@ -30,7 +30,10 @@ class UserError:
     @classmethod
     def of(cls, refusal: Refusal) -> UserError:
         return cls(
-            code=refusal.code, message=refusal.message, field=refusal.field, details=dict(refusal.details) or None
+            code=refusal.code,
+            message=refusal.message,
+            field=refusal.field,
+            details=JSON(dict(refusal.details)) if refusal.details else None,
         )
 
 
@@ -42,7 +45,7 @@ class MutationPayload:
     @classmethod
     def refused(cls, ticket_id: str, refusal: Refusal) -> Any:
         """Return the payload of a refusal: entities null, lists empty."""
-        empty = {
+        empty: dict[str, Any] = {
             field.python_name: [] if field.python_name in LISTS else None
             for field in cls.__strawberry_definition__.fields  # type: ignore[attr-defined]
             if field.python_name not in ("ticket_id", "errors") and field.base_resolver is None
@@ -74,7 +77,7 @@ class LoginPayload(MutationPayload):
 
     @classmethod
     def parts(cls, outcome: LoginOutcome) -> dict[str, Any]:
-        return {"expires_at": outcome.session.expires_at, "user": User.of(outcome.user)}
+        return {"expires_at": outcome.session.expires_at, "user": User.of(outcome.user, is_caller=True)}
 
 
 @strawberry.type(description="The session is over.")

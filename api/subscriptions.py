@@ -26,7 +26,7 @@ def subscription(policy: Policy, description: str) -> Any:
 class Subscription:
     @subscription(
         Policy.ANYONE,
-        "Whole books: the newest at once, after each change (a slow watcher skips to the newest), and at least every 5 s. "
+        "Whole books: the newest at once, after each change (a slow watcher skips to the newest), at least every 5 s. "
         "Public market data.",
     )
     async def order_book(

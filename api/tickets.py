@@ -114,13 +114,15 @@ class Tickets(SchemaExtension):
         context: Context = self.execution_context.context
         return context
 
-    def resolve(self, _next: Callable[..., Any], root: Any, info: GraphQLResolveInfo, *args: str, **kwargs: Any) -> Any:
+    def resolve(
+        self, _next: Callable[..., Any], root: Any, info: GraphQLResolveInfo[Any], *args: str, **kwargs: Any
+    ) -> Any:
         """Stand around root mutation fields; a plain function, since it is called for every field of every answer."""
         if info.path.prev is None and info.parent_type is info.schema.mutation_type:
             return self._attempt(_next, info, kwargs)
         return _next(root, info, *args, **kwargs)
 
-    async def _attempt(self, _next: Callable[..., Any], info: GraphQLResolveInfo, kwargs: dict[str, Any]) -> Any:
+    async def _attempt(self, _next: Callable[..., Any], info: GraphQLResolveInfo[Any], kwargs: dict[str, Any]) -> Any:
         """Run one attempt to its end, also when the client who asked is gone.
 
         Raises: RequestError (UNAUTHENTICATED, FORBIDDEN), Fault.
@@ -186,7 +188,7 @@ class Tickets(SchemaExtension):
         declared: Declared,
         attempt: Attempt,
         _next: Callable[..., Any],
-        info: GraphQLResolveInfo,
+        info: GraphQLResolveInfo[Any],
         kwargs: dict[str, Any],
     ) -> Answer[Any]:
         services = self.context.services
@@ -214,17 +216,23 @@ class Tickets(SchemaExtension):
             return
         errors = operation.pre_execution_errors or []  # strawberry puts those of the execution here too
         unreached = uncoerced(errors)
+        fresh: list[str] = []
         at_fields = {str(error.path[0]) for error in errors if error.path and len(error.path) == 1}
         for one in root_fields(document, operation._provided_operation_name, operation.variables):
             declared = DECLARED.get(one.name)
             if declared is None or one.alias in context.tickets or not (unreached or one.alias in at_fields):
                 continue
             attempt = self._attempt_of(declared, one.arguments)
-            story = Story(declared.action, f"{declared.name}: an argument has the wrong form")
-            message = "An argument has the wrong form."
-            context.tickets[one.alias] = await context.services.units.shielded(
+            story = Story(declared.action, f"{declared.name} not run: an argument of the request has the wrong form")
+            message = "An argument of the request has the wrong form."
+            ticket_id = await context.services.units.shielded(
                 context.services.units.fail(attempt, story, Code.BAD_REQUEST, message)
             )
+            context.tickets[one.alias] = ticket_id
+            fresh.append(ticket_id)
+        if len(fresh) == 1:  # of several, `extensions.tickets` says which is which
+            for error in errors:
+                error.extensions = {"code": Code.BAD_REQUEST.value, **(error.extensions or {}), "ticketId": fresh[0]}
 
     async def get_results(self) -> dict[str, Any]:
         """Name the tickets of the operation in `extensions`, once it is over."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 import structlog
@@ -37,8 +37,8 @@ class _Tail:
 
     condition: ColumnElement[bool]
     place: Place
+    floor: Place  # everything behind this place and up to `place` is kept
     kept: deque[tuple[Place, TicketRecord]] = field(default_factory=lambda: deque(maxlen=KEPT_MAX))
-    floor: Place = Place(0, 0, 0)  # everything behind this place and up to `place` is kept
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     followers: int = 0
     task: asyncio.Task[None] | None = None
@@ -61,7 +61,7 @@ class Trail:
             tail.task = None
             tail.moved.set()
 
-    async def follow(self, wanted: TicketFilter, after: str | None) -> AsyncIterator[TicketRecord]:
+    async def follow(self, wanted: TicketFilter, after: str | None) -> AsyncGenerator[TicketRecord, None]:
         """Yield each ticket of the filter that comes after a place: now, or that of a ticket.
 
         Raises: InvalidInput (filter), KeyError (no such ticket).
@@ -104,7 +104,7 @@ class Trail:
             if tail is None:
                 condition = db.tickets.where(wanted)
                 place = await db.tickets.horizon(self._reader)
-                tail = self._tails[key] = _Tail(condition, place, floor=place)
+                tail = self._tails[key] = _Tail(condition, place, place)
                 tail.task = asyncio.create_task(self._read(tail), name="ticket trail")
             tail.followers += 1
             return tail

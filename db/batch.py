@@ -98,7 +98,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A placement that was carried out in memory, its trades still to be written up. settles: the moves of each fill."""
+    """A placement carried out in memory, its trades still to be written up. settles: the moves of each fill."""
 
     order: Order
     party: Party

@@ -1,7 +1,7 @@
 """Idempotency keys: a repeated attempt is answered with what the first one did, and writes nothing.
 
-A key is scoped to (actor, mutation field). It is looked up first and inserted last, in the attempt's own transaction: of
-two attempts at once the second waits on the unique index, starts over and finds the first one's answer.
+A key is scoped to (actor, mutation field). It is looked up first and inserted last, in the attempt's own transaction:
+of two attempts at once the second waits on the unique index, starts over and finds the first one's answer.
 """
 
 from __future__ import annotations

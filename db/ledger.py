@@ -298,21 +298,15 @@ async def balances_of(reader: Reader, holder_ids: Iterable[UUID]) -> dict[UUID, 
     )
     found: dict[UUID, dict[Asset, Balance]] = {}
     for row in await reader.rows(statement):
-        zero = money.decimal(Asset.EUR, 0)
         mine = found.setdefault(
             row["holder_id"],
-            {
-                asset: Balance(
-                    row["holder_id"],
-                    row["market_maker_id"],
-                    asset,
-                    money.of_asset(asset, zero),
-                    money.of_asset(asset, zero),
-                    0,
-                )
-                for asset in Asset
-            },  # fmt: skip
+            {asset: _nothing(row["holder_id"], row["market_maker_id"], asset) for asset in Asset},
         )
         if row["asset"] is not None:
             mine[Asset(row["asset"])] = balance_of(row)
     return {holder_id: list(mine.values()) for holder_id, mine in found.items()}
+
+
+def _nothing(holder_id: UUID, market_maker_id: UUID | None, asset: Asset) -> Balance:
+    zero = money.decimal(asset, 0)
+    return Balance(holder_id, market_maker_id, asset, zero, zero, 0)

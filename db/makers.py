@@ -101,7 +101,8 @@ async def update(write: Write, maker_id: str, change: MakerChange) -> MakerOutco
     after = makers.changed(before, change, write.now)
     try:
         await write.connection.execute(
-            "UPDATE market_maker_clients SET name = $2, description = $3, is_active = $4, updated_at = $5 WHERE id = $1",
+            "UPDATE market_maker_clients SET name = $2, description = $3, is_active = $4, updated_at = $5"
+            " WHERE id = $1",
             after.id,
             after.name,
             after.description,

@@ -118,7 +118,7 @@ class Books:
     async def up_to_date(
         self, connection: Connection, states: Mapping[CertificateType, BookState]
     ) -> dict[CertificateType, Book]:
-        """Return the books as of the locked sequences: by the journal when behind, from the open orders when far behind."""
+        """Return the books as of the locked sequences: by the journal, or from the open orders when far behind."""
         for certificate_type, state in states.items():
             book = self._books.get(certificate_type)
             if book is None or not 0 <= state.sequence - book.sequence <= EVENTS_BEHIND_MAX:
@@ -359,7 +359,8 @@ async def _levels(
 ) -> dict[tuple[CertificateType, OrderSide, int], LevelChange]:
     """Return the levels that these orders stand in."""
     rows = await connection.fetch(
-        "SELECT o.certificate_type, o.side, o.price, sum(o.quantity - o.filled_quantity) AS quantity, count(*) AS orders"
+        "SELECT o.certificate_type, o.side, o.price, sum(o.quantity - o.filled_quantity) AS quantity,"
+        " count(*) AS orders"
         " FROM orders o WHERE o.status IN ('OPEN', 'PARTIALLY_FILLED') AND (o.certificate_type, o.side, o.price) IN"
         " (SELECT * FROM unnest($1::text[], $2::text[], $3::numeric[])) GROUP BY 1, 2, 3",
         [order.certificate_type for order in orders],

@@ -1,8 +1,8 @@
 """Ticket numbers. PostgreSQL is the authority: a block is a durable lease; Redis only dispenses inside a lease.
 
 A process asks Redis for sub-blocks of the newest shared lease and draws from memory. Without Redis it leases a block of
-its own. A transaction that uses a number share-locks its lease (`db.unit.Transaction.draw`), so a closer, who needs the row for
-himself, waits for every such transaction and then knows exactly which numbers were never used: those become voids.
+its own. A transaction that uses a number share-locks its lease (`db.unit.Transaction.draw`), so a closer, who needs the
+row for himself, waits for every such transaction and then knows which numbers were never used: those become voids.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
 
 import asyncpg
 import redis.asyncio
@@ -26,6 +26,7 @@ SUB_BLOCK_SIZE = 64  # one INCRBY for about 60 tickets
 REDIS_TIMEOUT_S = 0.020  # an order never waits longer than this for Redis
 BREAKER_S = 5.0  # after a failure Redis is not asked again for so long
 CLOSE_AFTER_S = 60.0  # a lease is closed this long after a newer one exists; holders of its numbers simply draw again
+LEASE_KEY_S = 366 * 86_400  # a lease is of one year
 LEASE_RETRIES_MAX = 8  # processes that lease at the same moment collide on (year, lo)
 assert OWN_LEASE_SIZE >= SUB_BLOCK_SIZE and SHARED_LEASE_SIZE % SUB_BLOCK_SIZE == 0
 
@@ -53,6 +54,19 @@ class _Block:
     last: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Lease:
+    id: int
+    lo: int
+    hi: int
+    leased_at: datetime
+
+    @property
+    def key(self) -> str:
+        """Name it in Redis; the time tells it from the lease of that id in a database that was made anew."""
+        return f"lease:{self.id}:{self.leased_at.timestamp():.6f}"
+
+
 class Numbers:
     """Draw ticket numbers, each at most once in all processes together."""
 
@@ -61,7 +75,7 @@ class Numbers:
         self._redis = redis_client
         self._prefix = prefix
         self._blocks: deque[_Block] = deque()
-        self._shared: dict[int, tuple[int, int, int]] = {}  # year → (lease id, lo, hi)
+        self._shared: dict[int, _Lease] = {}  # by year
         self._lock = asyncio.Lock()
         self._redis_retry_at = 0.0
         self._refill: asyncio.Task[None] | None = None
@@ -80,9 +94,9 @@ class Numbers:
         return numbers
 
     def burn(self, lease_ids: set[int]) -> None:
-        """Forget every number of these leases: they are closed, or dispensed twice by a Redis that went back in time."""
+        """Forget all numbers of these leases: closed ones, or dispensed twice by a Redis that went back in time."""
         self._blocks = deque(block for block in self._blocks if block.lease_id not in lease_ids)
-        self._shared = {year: lease for year, lease in self._shared.items() if lease[0] not in lease_ids}
+        self._shared = {year: lease for year, lease in self._shared.items() if lease.id not in lease_ids}
 
     async def stop(self) -> None:
         if self._refill:
@@ -119,8 +133,8 @@ class Numbers:
             except (RedisError, OSError, TimeoutError) as error:
                 self._redis_retry_at = time.monotonic() + BREAKER_S
                 log.warning("ticket_numbers_without_redis", error=repr(error), retry_s=BREAKER_S)
-        lease_id, lo, hi = await self._lease(year, max(OWN_LEASE_SIZE, wanted), is_shared=False)
-        return _Block(year, lease_id, lo, hi)
+        lease = await self._lease(year, max(OWN_LEASE_SIZE, wanted), is_shared=False)
+        return _Block(year, lease.id, lease.lo, lease.hi)
 
     async def _shared_block(self, client: redis.asyncio.Redis, year: int, wanted: int) -> _Block:
         size = min(max(SUB_BLOCK_SIZE, wanted), SHARED_LEASE_SIZE)
@@ -133,49 +147,43 @@ class Numbers:
         if block is None:
             lease = await self._lease(year, SHARED_LEASE_SIZE, is_shared=True)
             async with asyncio.timeout(REDIS_TIMEOUT_S):
-                await client.set(self._key(lease[0]), 0, nx=True, ex=366 * 86_400)
+                await client.set(self._prefix + lease.key, 0, nx=True, ex=LEASE_KEY_S)
             block = await self._dispense(client, year, lease, size)
             if block is None:
-                raise RedisError(f"Redis lost the key of lease {lease[0]} at once")
+                raise RedisError(f"Redis lost the key of lease {lease.id} at once")
         assert lease is not None
         self._shared[year] = lease
         return block
 
-    async def _dispense(
-        self, client: redis.asyncio.Redis, year: int, lease: tuple[int, int, int], size: int
-    ) -> _Block | None:
+    async def _dispense(self, client: redis.asyncio.Redis, year: int, lease: _Lease, size: int) -> _Block | None:
         """Ask Redis for a sub-block; None when the lease is used up or Redis does not know it."""
-        lease_id, lo, hi = lease
         async with asyncio.timeout(REDIS_TIMEOUT_S):
-            upto: Any = await client.eval(_DISPENSE, 1, self._key(lease_id), size)
-        first = lo + int(upto) - size
-        if int(upto) < 0 or first > hi:
+            upto = int(await client.eval(_DISPENSE, 1, self._prefix + lease.key, size))
+        first = lease.lo + upto - size
+        if upto < 0 or first > lease.hi:
             return None
-        return _Block(year, lease_id, first, min(lo + int(upto) - 1, hi))
+        return _Block(year, lease.id, first, min(lease.lo + upto - 1, lease.hi))
 
-    def _key(self, lease_id: int) -> str:
-        return f"{self._prefix}lease:{lease_id}"
-
-    async def _newest_shared(self, year: int) -> tuple[int, int, int] | None:
+    async def _newest_shared(self, year: int) -> _Lease | None:
         row = await self._pool.fetchrow(
-            "SELECT id, lo, hi FROM ticket_leases WHERE year = $1 AND is_shared AND closed_at IS NULL"
+            "SELECT id, lo, hi, leased_at FROM ticket_leases WHERE year = $1 AND is_shared AND closed_at IS NULL"
             " ORDER BY id DESC LIMIT 1",
             year,
         )
-        return (row["id"], row["lo"], row["hi"]) if row else None
+        return _Lease(**row) if row else None
 
-    async def _lease(self, year: int, size: int, *, is_shared: bool) -> tuple[int, int, int]:
+    async def _lease(self, year: int, size: int, *, is_shared: bool) -> _Lease:
         for _ in range(LEASE_RETRIES_MAX):
             row = await self._pool.fetchrow(
                 "INSERT INTO ticket_leases (year, lo, hi, is_shared)"
                 " SELECT $1, coalesce(max(hi), 0) + 1, coalesce(max(hi), 0) + $2, $3 FROM ticket_leases WHERE year = $1"
-                " ON CONFLICT (year, lo) DO NOTHING RETURNING id, lo, hi",
+                " ON CONFLICT (year, lo) DO NOTHING RETURNING id, lo, hi, leased_at",
                 year,
                 size,
                 is_shared,
             )
             if row:
-                return row["id"], row["lo"], row["hi"]
+                return _Lease(**row)
         raise RuntimeError(f"no lease of ticket numbers after {LEASE_RETRIES_MAX} tries")
 
 

@@ -92,7 +92,7 @@ def token_sha256(token: str) -> bytes:
 
 
 async def caller(pool: Pool, token: str) -> Caller | None:
-    """Return who holds a session token, by the database's clock; None when the session has ended or the user may not act.
+    """Return who holds a session token, by the database's clock; None when it has ended or the user may not act.
 
     Notes that the session was seen, at most once a SEEN_EVERY.
     """

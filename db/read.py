@@ -152,7 +152,12 @@ async def page(
 
 async def count(reader: Reader, statement: Select[Any]) -> tuple[int, bool]:
     """Return how many rows a list has, up to COUNT_MAX, and whether that is exact."""
-    bounded = statement.with_only_columns(literal(1)).order_by(None).limit(COUNT_MAX + 1).subquery()
+    bounded = (
+        statement.with_only_columns(literal(1), maintain_column_froms=True)
+        .order_by(None)
+        .limit(COUNT_MAX + 1)
+        .subquery()
+    )
     (row,) = await reader.rows(select(func.count().label("rows")).select_from(bounded))
     found: int = row["rows"]
     return min(found, COUNT_MAX), found <= COUNT_MAX

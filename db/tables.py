@@ -349,7 +349,7 @@ def insert_sql(table: Table) -> str:
     names = ", ".join(f'"{column.name}"' for column in columns)
     arrays = ", ".join(f"${index}::{_array_type(column)}[]" for index, column in enumerate(columns, start=1))
     values = ", ".join(f'r."{column.name}"{_CASTS.get(type(column.type), "")}' for column in columns)
-    return f"INSERT INTO {table.name} ({names}) SELECT {values} FROM unnest({arrays}) AS r({names})"
+    return f"INSERT INTO {table.name} ({names}) SELECT {values} FROM unnest({arrays}) AS r({names})"  # noqa: S608 - names of our own tables
 
 
 def _array_type(column: Column[Any]) -> str:

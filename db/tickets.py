@@ -327,7 +327,7 @@ async def released_since(
     Only transactions below the snapshot's xmin are shown: all of them have ended, so a low number that commits late
     is not lost but comes later.
     """
-    txid = literal_column("ticket_logs.txid")
+    txid: ColumnElement[int] = literal_column("ticket_logs.txid")
     statement = (
         select(tables.ticket_logs, cast(txid, Text).label("place_txid"))
         .where(

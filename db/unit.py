@@ -53,7 +53,7 @@ log = structlog.get_logger(__name__)
 
 
 class Fault(Exception):
-    """Something of ours broke; the cause is chained, the ticket says INTERNAL. ticket_id None: not even that was possible."""
+    """Something of ours broke; the cause is chained, the ticket says INTERNAL. No ticket_id: not even that worked."""
 
     def __init__(self, ticket_id: str | None) -> None:
         super().__init__("internal fault")
@@ -207,7 +207,8 @@ class Transaction:
             asked = {number.lease_id for number in fresh} - self._leases
             if asked:
                 rows = await self.connection.fetch(
-                    "SELECT id FROM ticket_leases WHERE id = ANY($1::bigint[]) AND closed_at IS NULL ORDER BY id FOR SHARE",
+                    "SELECT id FROM ticket_leases WHERE id = ANY($1::bigint[]) AND closed_at IS NULL"
+                    " ORDER BY id FOR SHARE",
                     list(asked),
                 )
                 self._leases |= {row["id"] for row in rows}

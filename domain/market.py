@@ -443,7 +443,8 @@ def place(book: Book, terms: Terms, party: Party, certificate: Certificate, avai
     """Decide what a new order does. Changes nothing.
 
     Units: available and locked in smallest units of `terms.reserved_asset`.
-    Raises: SideNotAllowed, MarketMakerInactive, UserInactive, KycRequired, MarketHalted, InsufficientBalance, SelfTrade.
+    Raises: SideNotAllowed, MarketMakerInactive, UserInactive, KycRequired, MarketHalted, InsufficientBalance,
+    SelfTrade.
     """
     _may_trade(terms, party, certificate)
     if terms.reserve > available:

@@ -1,7 +1,7 @@
 """Assets and exact amounts. Law: nothing is ever rounded; a value off its scale is refused.
 
-Inside the domain every amount is an integer of the asset's smallest unit (EUR cents, whole certificates), every price an
-integer of cents per certificate, so price × quantity is exact. `Decimal` stands at the edges: wire and database.
+Inside the domain every amount is an integer of the asset's smallest unit (EUR cents, whole certificates), every price
+an integer of cents per certificate, so price × quantity is exact. `Decimal` stands at the edges: wire and database.
 """
 
 from __future__ import annotations

@@ -1,13 +1,20 @@
 """What every test shares: real servers, started once."""
 
-from collections.abc import Iterator
+import secrets
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import pytest
 
-from db import embedded
+from api.app import services
+from api.context import Services
+from api.settings import Settings
+from db import embedded, migrate
 from db.embedded import Servers
+from tests.world import Api, serving
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,3 +41,49 @@ def servers() -> Iterator[Servers]:
         with embedded.start(path, print, durable=False) as running:
             yield running
         embedded.erase(path)
+
+
+def urls_of(database: str, base: str) -> str:
+    """Return the URL of another database on the same server."""
+    parts = urlsplit(base)
+    return urlunsplit(parts._replace(path=f"/{database}"))
+
+
+@pytest.fixture(scope="module")
+async def database(servers: Servers) -> AsyncIterator[str]:
+    """Give each test file a fresh migrated database; yield its URL."""
+    name = f"test_{secrets.token_hex(6)}"
+    owner = await asyncpg.connect(servers.urls.database_url)
+    try:
+        await owner.execute(f'CREATE DATABASE "{name}"')
+        url = urls_of(name, servers.urls.database_url)
+        await migrate.upgrade(url)
+        yield url
+        await owner.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        for group in ("app", "sealer", "retention", "analyst"):
+            await owner.execute(f'DROP ROLE IF EXISTS "{name}_{group}"')
+    finally:
+        await owner.close()
+
+
+@pytest.fixture(scope="module")
+def settings(servers: Servers, database: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Give the settings of an API process on that database."""
+    return Settings(
+        CARBONDESK_HOME=tmp_path_factory.mktemp("home"), database_url=database, redis_url=servers.urls.redis_url
+    )
+
+
+@pytest.fixture(scope="module")
+async def api(settings: Settings) -> AsyncIterator[Api]:
+    """Serve the real application on a free port, with one admin; yield it."""
+    async with serving(settings) as running:
+        await running.create_admin()
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def desk_world(settings: Settings) -> AsyncIterator[Services]:
+    """Open the services of a process without its door, for tests of the write path."""
+    async with services(settings) as opened:
+        yield opened

@@ -17,7 +17,7 @@ export function BookSummary({ view, certificate }: { view: BookView; certificate
   const { book } = view
   const zone = useZone()
   return (
-    <div className={styles.column}>
+    <div className={styles.column} data-phase={view.phase}>
       <Panel label="Best prices" className={styles.touch}>
         <Touch side="bid" label="Best bid" price={book?.bestBid} quantity={book?.bids[0]?.quantity} />
         <Touch side="ask" label="Best ask" price={book?.bestAsk} quantity={book?.asks[0]?.quantity} />

@@ -65,6 +65,7 @@ export function SignInForm({ email: known, done }: Props) {
         label="Password"
         autoComplete="current-password"
         autoFocus={known !== undefined}
+        data-autofocus={known !== undefined || undefined}
         required
         value={password}
         onChange={(event) => setPassword(event.currentTarget.value)}

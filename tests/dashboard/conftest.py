@@ -1,0 +1,131 @@
+"""A person at the desk: a real Chromium on a real server with its demo market (`live_server`)."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+# No sandbox: tests may run as root. The rest keeps Chromium from talking to anybody but the server under test.
+FLAGS: Final = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+ANSWER_MS_MAX: Final = 10_000  # a first request on two busy cores; what should be quick is measured elsewhere
+
+expect.set_options(timeout=ANSWER_MS_MAX)
+
+
+class LiveServer(Protocol):
+    """A running server with a seeded demo market."""
+
+    url: str
+    logins: list[dict[str, str]]  # email, password, role
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One person's browser and what they do with it."""
+
+    page: Page
+    server: LiveServer
+    faults: list[str]
+
+    def open(self, path: str) -> None:
+        """Go to an address of the dashboard."""
+        self.page.goto(self.server.url + path)
+
+    def fill_sign_in(self, email: str, password: str) -> None:
+        """Fill the sign-in form and send it."""
+        self.page.get_by_role("textbox", name="Email").fill(email)
+        self.page.get_by_role("textbox", name="Password").fill(password)
+        self.page.get_by_role("button", name="Sign in").click()
+
+    def sign_in(self, role: str) -> None:
+        """Sign in as the first demo person of a role, on whatever page asks for it."""
+        login = next(login for login in self.server.logins if login["role"] == role)
+        self.fill_sign_in(login["email"], login["password"])
+        expect(self.page.get_by_role("navigation", name="Main")).to_be_visible()
+
+    def enter(self, role: str, path: str) -> None:
+        """Come to an address as a person of a role."""
+        self.open(path)
+        self.sign_in(role)
+
+    def ask(self, document: str, **variables: object) -> dict[str, Any]:
+        """Run a GraphQL operation from within the page, with its cookie and origin, and return its data."""
+        answer: dict[str, Any] = self.page.evaluate(
+            """async (body) => {
+                const response = await fetch('/graphql', {
+                    method: 'POST', headers: { 'Content-Type': 'application/json' }, body,
+                })
+                return response.json()
+            }""",
+            json.dumps({"query": document, "variables": variables}),
+        )
+        assert "errors" not in answer, answer["errors"]
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    def place_maker_order(self, price: str, quantity: str) -> dict[str, Any]:
+        """Sell CEA for the first active market maker and return the payload."""
+        makers = self.ask("{ marketMakers(first: 100) { nodes { id isActive } } }")["marketMakers"]["nodes"]
+        maker = next(maker for maker in makers if maker["isActive"])
+        payload: dict[str, Any] = self.ask(
+            """mutation Place($input: PlaceMarketOrderInput!) {
+                placeMarketOrder(input: $input) { ticketId errors { code } order { id } }
+            }""",
+            input={
+                "marketMakerId": maker["id"],
+                "certificateType": "CEA",
+                "price": price,
+                "quantity": quantity,
+            },
+        )["placeMarketOrder"]
+        return payload
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    """Use the machine's Chromium; without one these tests fail, they are never skipped."""
+    executable = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    assert executable, "The browser tests need a Chromium: name it in CHROMIUM or run them with `make test`"
+    return {**browser_type_launch_args, "executable_path": executable, "args": FLAGS}
+
+
+def watch(page: Page, server: LiveServer) -> list[str]:
+    """Collect what must never happen in a page: errors in scripts, breaches of the policy, requests to others."""
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(f"script: {error}"))
+    page.on("console", lambda message: faults.append(message.text) if "Content Security" in message.text else None)
+    page.on(
+        "request",
+        lambda request: None if request.url.startswith((server.url, "data:", "blob:")) else faults.append(request.url),
+    )
+    return faults
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """Give a browser without cookies or storage, as wide as an office screen."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def desk(context: BrowserContext, live_server: LiveServer) -> Iterator[Desk]:
+    """Give a person at the desk, and fail if their page did what no page may do."""
+    page = context.new_page()
+    desk = Desk(page, live_server, watch(page, live_server))
+    yield desk
+    assert desk.faults == []
