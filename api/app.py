@@ -27,7 +27,7 @@ from api.assets import Dashboard
 from api.books import Books, read_picture, read_sequences
 from api.context import Context, Services
 from api.errors import RequestError
-from api.events import Events, supervise
+from api.events import Events, cancel, supervise
 from api.guard import Guard
 from api.http import GraphQLView
 from api.settings import Settings, load
@@ -35,6 +35,7 @@ from api.trail import Trail
 from db.desk import Desk
 from db.numbers import Numbers
 from db.read import Reader
+from db.spool import Spool
 from db.unit import Notice, Pool, Units
 from domain.money import CertificateType
 from domain.people import Caller
@@ -86,13 +87,15 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             for notice in notices:
                 events.publish(notice.channel, dict(notice.message))
 
-        units = Units(pool, numbers, db.tickets.store, publish)
+        spool = Spool(settings.home / "spool")
+        units = Units(pool, numbers, db.tickets.store, publish, spool.keep)
         desk = Desk(desk_pool, units)
         await desk.start()
         stack.push_async_callback(desk.stop)
         stack.push_async_callback(units.drain)
-        leases = asyncio.create_task(supervise("leases", partial(_close_leases, pool)), name="leases")
-        stack.push_async_callback(_cancelled, leases)
+        for name, work in (("leases", partial(_close_leases, pool)), ("spool", partial(spool.watch, units))):
+            task = asyncio.create_task(supervise(name, work), name=name)
+            stack.push_async_callback(cancel, [task])
         yield Services(pool, reader, units, desk, books, trail, passwords)
 
 
@@ -101,11 +104,6 @@ async def _close_leases(pool: Pool) -> None:
         await asyncio.sleep(LEASES_EVERY_S)
         if closed := await db.numbers.close_old_leases(pool):
             log.info("ticket_leases_closed", leases=closed)
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 class Door:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -16,6 +17,7 @@ import db.makers
 import db.orders
 import db.people
 import db.tickets
+from api.auth import Passwords, clear_cookie, set_cookie
 from db.desk import Desk
 from db.read import Reader
 from db.unit import Pool, Units
@@ -27,7 +29,6 @@ from domain.people import Caller, User, UserRole
 from domain.tickets import Payload
 
 if TYPE_CHECKING:
-    from api.auth import Passwords
     from api.books import Books
     from api.trail import Trail
 
@@ -96,6 +97,17 @@ class Context:
 
     def __post_init__(self) -> None:
         self.loaders = Loaders(self.services.reader)
+
+    def hand_over(self, token: str, expires_at: datetime) -> None:
+        """Give a new session to the client once its login has committed."""
+        is_secure = self.is_secure
+        self.new_token = token
+        self.afterwards = lambda response: set_cookie(response, token, expires_at, is_secure=is_secure)
+
+    def take_back(self) -> None:
+        """Take the session from the client once its logout has committed."""
+        is_secure = self.is_secure
+        self.afterwards = lambda response: clear_cookie(response, is_secure=is_secure)
 
     def committed(self) -> None:
         """Carry out what had to wait for the commit."""

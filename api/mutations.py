@@ -1,6 +1,7 @@
 """What can be done. Each field reads aloud: load, decide, store; `api.tickets` writes its ticket in the same commit.
 
-A field with `write` runs in that open transaction; one that returns a command leaves the rest to the desk.
+A field with `write` runs in that open transaction; one that returns work has prepared it without holding one; one that
+returns a command leaves the rest to the desk.
 """
 
 from functools import partial
@@ -36,7 +37,7 @@ from api.payloads import (
     UserPayload,
 )
 from api.policy import Policy
-from api.tickets import mutation, mutations
+from api.tickets import Work, mutation, mutations
 from db.unit import Write
 from domain import errors, stories
 from domain.ledger import TransactionOutcome
@@ -49,24 +50,28 @@ Id = Annotated[strawberry.ID, strawberry.argument(description="UUID.")]
 
 
 @mutation(LoginPayload, Policy.ANYONE, ActionType.USER_LOGIN_FAILED, stories.of_login, "email")
-async def login(write: strawberry.Parent[Write], info: Info, input: LoginInput) -> LoginOutcome:
+async def login(info: Info, input: LoginInput) -> Work[LoginOutcome]:
     """Sign in; also sets the session cookie."""
-    found = await db.people.credentials(write, input.email)
-    if not await info.context.services.passwords.verify(found[1] if found else None, input.password) or not found:
+    services = info.context.services
+    found = await db.people.credentials(services.pool, input.email)
+    is_right = await services.passwords.verify(found[1] if found else None, input.password)
+    if found is None or not is_right:
         raise errors.InvalidCredentials("Email address and password do not match an account that may sign in.")
-    token = info.context.new_token = auth.new_token()
-    outcome = await db.people.open_session(write, found[0], token)
-    is_secure, ends = info.context.is_secure, outcome.session.expires_at
-    info.context.afterwards = lambda response: auth.set_cookie(response, token, ends, is_secure=is_secure)
-    return outcome
+    user, token = found[0], auth.new_token()
+
+    async def work(write: Write) -> LoginOutcome:
+        outcome = await db.people.open_session(write, user, token)
+        info.context.hand_over(token, outcome.session.expires_at)
+        return outcome
+
+    return work
 
 
 @mutation(LogoutPayload, Policy.SIGNED_IN, ActionType.USER_LOGOUT, stories.of_logout)
 async def logout(write: strawberry.Parent[Write], info: Info) -> LoginOutcome:
     """End the session of this request."""
     assert info.context.caller is not None
-    is_secure = info.context.is_secure
-    info.context.afterwards = lambda response: auth.clear_cookie(response, is_secure=is_secure)
+    info.context.take_back()
     return await db.people.close_session(write, info.context.caller)
 
 

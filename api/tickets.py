@@ -11,7 +11,7 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from uuid import uuid4
 
 import strawberry
@@ -21,13 +21,13 @@ from strawberry.extensions import SchemaExtension
 
 from api.context import Context
 from api.documents import root_fields
-from api.errors import Code, RequestError, uncoerced
+from api.errors import Code, RequestError, root_of, uncoerced
 from api.payloads import MutationPayload
 from api.policy import Policy, refusal
 from api.scalars import escaped
 from db import idempotency
 from db.outcomes import reader
-from db.unit import Answer, Fault, Refusal
+from db.unit import Answer, Fault, Refusal, Write
 from domain.errors import DomainError
 from domain.market import Cancel, Place
 from domain.tickets import REDACTED, ActionType, Attempt, Story
@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 Tell = Callable[[Mapping[str, Any], Any], Story]
 ARGUMENTS = frozenset({"input", "id", "userId", "sessionId", "marketMakerId", "certificateType"})
 COMMANDS = (Place, Cancel)
+T = TypeVar("T")
+Work = Callable[[Write], Awaitable[T]]  # what a field returns that prepares its work without holding a transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Declared:
     tell: Tell
     records: frozenset[str]
     is_desk: bool
+    is_prepared: bool
     outcome_of: Callable[[Any], Any]
 
     def recorded(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,9 +91,19 @@ def mutation(
         returned = get_type_hints(resolver)["return"]
         head, *tail = resolver.__name__.split("_")
         name = head + "".join(part.capitalize() for part in tail)
-        is_desk = returned in COMMANDS
+        is_prepared = get_origin(returned) is Callable
+        if is_prepared:
+            (returned,) = get_args(get_args(returned)[1])
         DECLARED[name] = Declared(
-            name, payload, policy, action, tell, frozenset(records.split()), is_desk, reader(returned)
+            name=name,
+            payload=payload,
+            policy=policy,
+            action=action,
+            tell=tell,
+            records=frozenset(records.split()),
+            is_desk=returned in COMMANDS,
+            is_prepared=is_prepared,
+            outcome_of=reader(returned),
         )
         nullable: Any = payload | None
         _FIELDS.append(
@@ -197,30 +210,42 @@ class Tickets(SchemaExtension):
                 idempotency.check(attempt.idempotency_key)
             if declared.is_desk:
                 return await services.desk.submit(attempt, _next(None, info, **kwargs))
+            prepared: Work[Any] | None = await _next(None, info, **kwargs) if declared.is_prepared else None
         except DomainError as error:
             story = declared.tell(attempt.request, None)
             ticket_id = await services.units.fail(attempt, story, error.code, error.message)
             return Answer(ticket_id, refusal=Refusal.of(error))
+        except Fault:
+            raise
+        except Exception as error:
+            story = declared.tell(attempt.request, None)
+            ticket_id = await services.units.fail(attempt, story, Code.INTERNAL, "Internal error.")
+            raise Fault(ticket_id) from error
 
-        async def work(write: Any) -> Any:
-            result: Awaitable[Any] = _next(write, info, **kwargs)
-            return await result
+        async def work(write: Write) -> Any:
+            return await _next(write, info, **kwargs)
 
-        return await services.units.run(attempt, work, declared.tell, declared.outcome_of)
+        return await services.units.run(attempt, prepared or work, declared.tell, declared.outcome_of)
 
     async def _record_uncoerced(self) -> None:
         """Write the FAILED tickets of root fields whose arguments did not coerce, so that no resolver saw them."""
         operation, context = self.execution_context, self.context
         document = operation.graphql_document
-        if context.caller is None or document is None:
+        if document is None:
             return
         errors = operation.pre_execution_errors or []  # strawberry puts those of the execution here too
         unreached = uncoerced(errors)
         fresh: list[str] = []
-        at_fields = {str(error.path[0]) for error in errors if error.path and len(error.path) == 1}
+        at_fields = {
+            str(error.path[0])
+            for error in errors
+            if error.path and len(error.path) == 1 and not isinstance(root_of(error), Fault)
+        }
         for one in root_fields(document, operation._provided_operation_name, operation.variables):
             declared = DECLARED.get(one.name)
             if declared is None or one.alias in context.tickets or not (unreached or one.alias in at_fields):
+                continue
+            if context.caller is None and declared.policy is not Policy.ANYONE:
                 continue
             attempt = self._attempt_of(declared, one.arguments)
             story = Story(declared.action, f"{declared.name} not run: an argument of the request has the wrong form")

@@ -162,6 +162,8 @@ class Desk:
             except (*LOST, TimeoutError, Busy, *OVERDUE):
                 continue
         else:
+            for job in jobs:
+                await self._units.keep(job.attempt, job.failed_story)
             raise Fault(None) from error
         for job, answer in found.items():
             if answer:

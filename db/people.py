@@ -122,9 +122,9 @@ async def caller(pool: Pool, token: str) -> Caller | None:
     return Caller(user_of(row), session)
 
 
-async def credentials(write: Write, email: str) -> tuple[User, str] | None:
+async def credentials(pool: Pool, email: str) -> tuple[User, str] | None:
     """Return a user who may sign in and his password hash."""
-    row = await write.connection.fetchrow(
+    row = await pool.fetchrow(
         "SELECT * FROM users WHERE lower(email) = lower($1) AND is_active AND can_sign_in", email.strip()
     )
     return (user_of(row), row["password_hash"]) if row else None

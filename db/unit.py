@@ -257,14 +257,17 @@ class Write(Transaction):
 
 Store: TypeAlias = Callable[[Transaction, Sequence[Draft]], Awaitable[None]]
 Publish: TypeAlias = Callable[[Sequence[Notice]], None]
+Keep: TypeAlias = Callable[[Attempt, Story], Awaitable[None]]
 Tell: TypeAlias = Callable[[Mapping[str, Any], Any], Story]
 
 
 class Units:
     """Run attempts as units of work."""
 
-    def __init__(self, pool: Pool, numbers: Numbers, store_tickets: Store, publish: Publish) -> None:
+    def __init__(self, pool: Pool, numbers: Numbers, store_tickets: Store, publish: Publish, keep: Keep) -> None:
+        """Take how tickets are stored, how notices leave, and what keeps an attempt while no database answers."""
         self.pool = pool
+        self.keep = keep
         self.numbers = numbers
         self._store_tickets = store_tickets
         self.publish = publish
@@ -425,6 +428,7 @@ class Units:
                 continue
             raise Fault(ticket_id) from error
         log.error("unit_unsettled", field=attempt.field, attempt_id=str(attempt.attempt_id), exc_info=error)
+        await self.keep(attempt, tell(attempt.request, None))
         raise Fault(None) from error
 
 

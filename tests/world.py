@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
+import httpx
 import uvicorn
 from gql import Client, GraphQLRequest
 from gql.transport.aiohttp import AIOHTTPTransport
@@ -24,6 +25,28 @@ from api.settings import Settings
 
 PASSWORD = "correct horse battery"
 START_SECONDS_MAX = 20
+# Whatever an action may change, all columns of all rows; accounts of zeros are opened by a mere look under lock.
+STATE = {
+    "balances": "seq > 0",
+    **dict.fromkeys(
+        ("users", "market_maker_clients", "certificates", "books", "orders", "cash_market_trades", "trade_settlements",
+         "book_events", "asset_transactions", "deposits"),
+        "true",
+    ),
+}  # fmt: skip
+ORDER = """id side status price quantity filledQuantity remainingQuantity averagePrice cancelReason ticketId"""
+ORDER_ANSWER = f"""ticketId errors {{ code message field details }} order {{ {ORDER} }}
+  trades {{ id price quantity notional takerSide ticketId }}"""
+PLACE_MARKET_ORDER = (
+    f"mutation($input: PlaceMarketOrderInput!) {{ placeMarketOrder(input: $input) {{ {ORDER_ANSWER} }} }}"
+)
+CANCEL_MARKET_ORDER = f"mutation($id: ID!) {{ cancelMarketOrder(id: $id) {{ {ORDER_ANSWER} }} }}"
+PLACE_ORDER = f"mutation($input: PlaceOrderInput!) {{ placeOrder(input: $input) {{ {ORDER_ANSWER} }} }}"
+CANCEL_ORDER = f"mutation($id: ID!) {{ cancelOrder(id: $id) {{ {ORDER_ANSWER} }} }}"
+TICKET = """query($id: ID!) { ticket(ticketId: $id) { ticketId actionType status summary errorCode errorMessage entityType
+  entityId user { id } marketMaker { id } sessionId ipAddress userAgent durationMs relatedTicketIds tags digest
+  requestPayload responseData beforeState afterState changes { path before after }
+  relatedTickets { ticketId actionType } } }"""
 
 
 @dataclass
@@ -83,6 +106,68 @@ class Api:
             return Answered(error.data, list(error.errors or []), dict(error.extensions or {}))
         return Answered(result.data, [], dict(result.extensions or {}))
 
+    async def post(
+        self, document: str, variables: Mapping[str, Any] | None = None, token: str | None = None, **headers: str
+    ) -> httpx.Response:
+        """Run one operation as bare HTTP, for what `gql` does not show; token as in `ask`."""
+        if token := self.admin_token if token is None else token:
+            headers["Authorization"] = f"Bearer {token}"
+        async with httpx.AsyncClient(timeout=30) as client:
+            return await client.post(self.url, json={"query": document, "variables": variables}, headers=headers)
+
+    async def sql(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Run a statement on a connection of its own, as the owner of the database."""
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            return await connection.fetch(statement, *arguments)
+        finally:
+            await connection.close()
+
+    async def state(self) -> dict[str, str]:
+        """Digest each table that an action may change."""
+        columns = ", ".join(
+            f"(SELECT md5(string_agg(t::text, E'\\n' ORDER BY t::text)) FROM {table} t WHERE {condition}) AS {table}"
+            for table, condition in STATE.items()
+        )
+        return dict((await self.sql(f"SELECT {columns}"))[0])
+
+    async def ticket(self, ticket_id: str, token: str | None = None) -> dict[str, Any]:
+        """Return a ticket as an admin sees it."""
+        ticket: dict[str, Any] = (await self.ask(TICKET, token, id=ticket_id))["ticket"]
+        return ticket
+
+    async def tickets_since(self, count: int) -> list[asyncpg.Record]:
+        """Return the tickets beyond the first `count`, by the order of their writing."""
+        return await self.sql(
+            "SELECT t.*, p.request_payload, p.response_data FROM ticket_logs t JOIN ticket_payloads p USING (year, number)"
+            ' ORDER BY t."timestamp", t.number OFFSET $1',
+            count,
+        )
+
+    async def ticket_count(self) -> int:
+        count: int = (await self.sql("SELECT count(*) FROM ticket_logs"))[0]["count"]
+        return count
+
+    async def refused(self, code: str, document: str, token: str | None = None, **variables: Any) -> dict[str, Any]:
+        """Make one attempt that must be refused in its payload; assert its FAILED ticket and that nothing moved.
+
+        Shape: the one error, and the `ticket`.
+        """
+        before, count = await self.state(), await self.ticket_count()
+        answered = await self.ask(document, token, **variables)
+        assert answered.errors == [] and answered.data is not None, answered.errors
+        (payload,) = answered.data.values()
+        (error,) = payload["errors"]
+        assert error["code"] == code, error
+        entities = [value for name, value in payload.items() if name not in ("ticketId", "errors")]
+        assert not any(entities), entities
+        assert await self.state() == before
+        (row,) = await self.tickets_since(count)
+        assert (row["ticket_id"], row["status"], row["error_code"]) == (payload["ticketId"], "FAILED", code)
+        assert row["error_message"] == error["message"]
+        refusal: dict[str, Any] = {**error, "ticket": row}
+        return refusal
+
     async def login(self, email: str, password: str = PASSWORD) -> str:
         """Sign in; return the bearer token."""
         answered = await self.ask(
@@ -120,6 +205,42 @@ class Api:
         assert payload["errors"] == []
         maker: dict[str, Any] = {**payload["marketMaker"], "ticketId": payload["ticketId"]}
         return maker
+
+    async def sell(self, maker_id: str, price: str, quantity: str, certificate: str = "CEA") -> dict[str, Any]:
+        """Place an order of a market maker; return the payload."""
+        asked = {"marketMakerId": maker_id, "certificateType": certificate, "price": price, "quantity": quantity}
+        payload: dict[str, Any] = (await self.ask(PLACE_MARKET_ORDER, input=asked))["placeMarketOrder"]
+        return payload
+
+    async def order(
+        self, trader: Trader, side: str, price: str, quantity: str, certificate: str = "CEA"
+    ) -> dict[str, Any]:
+        """Place an order of a trader; return the payload."""
+        asked = {"side": side, "certificateType": certificate, "price": price, "quantity": quantity}
+        payload: dict[str, Any] = (await self.ask(PLACE_ORDER, trader.token, input=asked))["placeOrder"]
+        return payload
+
+    async def balance(self, holder_id: str, asset: str) -> tuple[str, str]:
+        """Return (available, locked) of a user, as the API words them."""
+        answered = await self.ask("query($id: ID!) { user(id: $id) { balances { asset available locked } } }", id=holder_id)
+        found = {one["asset"]: (one["available"], one["locked"]) for one in answered["user"]["balances"]}
+        balance: tuple[str, str] = found[asset]
+        return balance
+
+    async def clear(self, certificate: str = "CEA") -> None:
+        """Cancel every open order of a certificate, so that a test meets its own orders only."""
+        rows = await self.sql(
+            "SELECT o.id, o.market_maker_id, u.email FROM orders o JOIN users u ON u.id = o.user_id"
+            " WHERE o.certificate_type = $1 AND o.status IN ('OPEN', 'PARTIALLY_FILLED')",
+            certificate,
+        )
+        for row in rows:
+            if row["market_maker_id"]:
+                payload = (await self.ask(CANCEL_MARKET_ORDER, id=str(row["id"])))["cancelMarketOrder"]
+            else:
+                token = await self.login(row["email"])
+                payload = (await self.ask(CANCEL_ORDER, token, id=str(row["id"])))["cancelOrder"]
+            assert payload["errors"] == []
 
     async def trader(self, *, kyc: bool = True, **balances: str) -> Trader:
         """Create a trader who is signed in, with KYC approved and these balances deposited."""

@@ -10,6 +10,8 @@ from typing import Any, Final, Protocol
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from api.logins import Login
+
 # No sandbox: tests may run as root. The rest keeps Chromium from talking to anybody but the server under test.
 FLAGS: Final = [
     "--no-sandbox",
@@ -29,7 +31,7 @@ class LiveServer(Protocol):
     """A running server with a seeded demo market."""
 
     url: str
-    logins: list[dict[str, str]]  # email, password, role
+    logins: list[Login]
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,14 @@ class Desk:
         self.page.get_by_role("textbox", name="Password").fill(password)
         self.page.get_by_role("button", name="Sign in").click()
 
+    def login(self, role: str) -> Login:
+        """Give the login of the first demo person of a role."""
+        return next(login for login in self.server.logins if login.role == role)
+
     def sign_in(self, role: str) -> None:
         """Sign in as the first demo person of a role, on whatever page asks for it."""
-        login = next(login for login in self.server.logins if login["role"] == role)
-        self.fill_sign_in(login["email"], login["password"])
+        login = self.login(role)
+        self.fill_sign_in(login.email, login.password)
         expect(self.page.get_by_role("navigation", name="Main")).to_be_visible()
 
     def enter(self, role: str, path: str) -> None:

@@ -17,9 +17,9 @@ def test_a_visitor_signs_in_and_arrives_where_they_wanted_to_go(desk: Desk) -> N
 
 def test_a_wrong_password_is_said_and_the_form_stays(desk: Desk) -> None:
     desk.open("/login")
-    desk.fill_sign_in(desk.server.logins[0]["email"], "not the password")
+    desk.fill_sign_in(desk.login("ADMIN").email, "not the password")
     expect(desk.page.get_by_role("alert").filter(has_text="Email or password is wrong.")).to_be_visible()
-    expect(desk.page.get_by_role("textbox", name="Email")).to_have_value(desk.server.logins[0]["email"])
+    expect(desk.page.get_by_role("textbox", name="Email")).to_have_value(desk.login("ADMIN").email)
 
 
 def test_an_empty_form_is_answered_at_once_and_sends_nothing(desk: Desk) -> None:
@@ -60,9 +60,9 @@ def test_a_session_that_ended_is_renewed_over_the_page(desk: Desk) -> None:
     desk.page.get_by_role("table", name="Tickets").get_by_role("link").first.click()
     dialog = desk.page.get_by_role("dialog", name="Your session has ended")
     expect(dialog).to_be_visible()
-    login = next(login for login in desk.server.logins if login["role"] == "ADMIN")
-    expect(dialog.get_by_role("textbox", name="Email")).to_have_value(login["email"])
-    desk.fill_sign_in(login["email"], login["password"])
+    login = desk.login("ADMIN")
+    expect(dialog.get_by_role("textbox", name="Email")).to_have_value(login.email)
+    desk.fill_sign_in(login.email, login.password)
     expect(dialog).to_be_hidden()
     expect(desk.page.get_by_role("dialog").get_by_role("region", name="Changes")).to_be_visible()
     expect(desk.page).to_have_url(re.compile(r"status=SUCCESS&ticket=TKT-"))
