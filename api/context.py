@@ -89,6 +89,7 @@ class Context:
     user_agent: str | None
     is_secure: bool = False
     response: Response | None = None
+    tags: tuple[str, ...] = ()  # on every ticket of the operation
     loaders: Loaders = field(init=False)
     tickets: dict[str, str] = field(default_factory=dict)  # alias of a mutation → its root ticket
     replayed: list[str] = field(default_factory=list)  # aliases answered from an idempotency key

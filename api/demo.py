@@ -10,24 +10,32 @@ import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import uuid4
-
-import strawberry
 
 import db.people
 from api import schema
 from api.app import services
 from api.context import Context, Services
-from api.flow import BOOK, CANCEL_MARKET_ORDER, CANCEL_ORDER, LOGIN, LOGOUT, PLACE_MARKET_ORDER, PLACE_ORDER
+from api.flow import (
+    BOOK,
+    CANCEL_MARKET_ORDER,
+    CANCEL_ORDER,
+    LOGIN,
+    LOGOUT,
+    PLACE_MARKET_ORDER,
+    PLACE_ORDER,
+    STARTING_PRICES,
+    cents_of,
+    eur_of,
+)
 from api.logins import Login
 from api.settings import Settings
 from api.tickets import DECLARED
 from db.embedded import Urls
 from db.unit import Write
-from domain.errors import ErrorCode
 from domain.people import Caller, UserOutcome, UserRole, new_user
 from domain.tickets import Attempt
 
@@ -40,7 +48,7 @@ TAGS: Final = ("demo",)
 CLI_TAGS: Final = ("cli",)  # nobody is signed in when the first admin is made
 
 # Read aloud and typed without doubt: no 0/o, no 1/l/i. 20 of 31 symbols are 99 bits.
-PASSWORD_SYMBOLS: Final = "23456789abcdefghjkmnpqrstuvwxyz"
+PASSWORD_SYMBOLS: Final = "23456789abcdefghjkmnpqrstuvwxyz"  # noqa: S105 - an alphabet
 PASSWORD_GROUPS: Final = 4
 PASSWORD_GROUP_LENGTH: Final = 5
 
@@ -65,6 +73,9 @@ LEVELS: Final = 30  # quoted a side before trading
 LEVELS_MIN: Final = 26  # what is traded away below this is quoted again
 ROUNDS: Final = 16  # of trading, in both books
 CANCELS: Final = 3  # by makers, and as many by traders, in each book
+SECOND_ORDER: Final = 0.3  # how often a level gets two orders
+MAKERS_SHARE: Final = 0.75  # of what is offered
+TAKEN_DEPTHS: Final = (0, 0, 1, 1, 2)  # how many levels one taker sweeps before the one he ends in
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +94,8 @@ class Scene:
 
 
 SCENES: Final = (
-    Scene("CEA", 12_04, spacing=2, lot=100, lots_max=24, sellers=(1, 3)),
-    Scene("EUA", 72_38, spacing=4, lot=25, lots_max=18, sellers=(0, 4)),
+    Scene("CEA", STARTING_PRICES["CEA"], spacing=2, lot=100, lots_max=24, sellers=(1, 3)),
+    Scene("EUA", STARTING_PRICES["EUA"], spacing=4, lot=25, lots_max=18, sellers=(0, 4)),
 )
 assert LEVELS * max(scene.spacing for scene in SCENES) < min(scene.mid for scene in SCENES)
 
@@ -110,7 +121,7 @@ async def seed(settings: Settings, urls: Urls, say: Say) -> list[Login]:
         await stage.create_makers()
         say(f"demo: {len(MAKERS)} market makers: {', '.join(name for name, *_ in MAKERS)}")
         await asyncio.gather(*(stage.quote(scene) for scene in SCENES))
-        say(f"demo: {stage.count['placeOrder'] + stage.count['placeMarketOrder']} orders, {LEVELS} levels a side")
+        say(f"demo: {stage.orders} orders in two books, {LEVELS} levels a side")
         for _ in range(ROUNDS):
             await asyncio.gather(*(stage.trade(scene) for scene in SCENES))
         await asyncio.gather(*(stage.cancel(scene) for scene in SCENES))
@@ -137,33 +148,30 @@ async def _opened(settings: Settings, urls: Urls) -> AsyncIterator[Services]:
 
 
 def _password() -> str:
-    groups = ("".join(secrets.choice(PASSWORD_SYMBOLS) for _ in range(PASSWORD_GROUP_LENGTH)) for _ in range(PASSWORD_GROUPS))
-    return "-".join(groups)
-
-
-def _eur(cents: int) -> str:
-    return f"{cents // 100}.{cents % 100:02d}"
-
-
-def _cents(price: str) -> int:
-    euros, _, cents = price.partition(".")
-    return int(euros) * 100 + int(cents.ljust(2, "0"))
+    symbols = [secrets.choice(PASSWORD_SYMBOLS) for _ in range(PASSWORD_GROUPS * PASSWORD_GROUP_LENGTH)]
+    starts = range(0, len(symbols), PASSWORD_GROUP_LENGTH)
+    return "-".join("".join(symbols[start : start + PASSWORD_GROUP_LENGTH]) for start in starts)
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Somebody who signed in."""
 
-    id: str
     login: Login
     caller: Caller
 
+    @property
+    def id(self) -> str:
+        return str(self.caller.user.id)
+
 
 @dataclass(frozen=True, slots=True)
-class Maker:
-    """A market maker of the demo."""
+class Rest:
+    """An order that was quoted. actor None: it is a market maker's. depth: levels between it and the best one."""
 
-    id: str
+    order_id: str
+    actor: Actor | None
+    depth: int
 
 
 class Stage:
@@ -172,50 +180,53 @@ class Stage:
     def __init__(self, opened: Services) -> None:
         self.logins: list[Login] = []
         self.traders: list[Actor] = []
-        self.makers: list[Maker] = []
-        self.count: Counter[str] = Counter()  # what was done, by mutation
+        self.makers: list[str] = []
+        self.done: Counter[str] = Counter()  # by field
         self.trades = 0
         self.refusals = 0
         self._services = opened
-        self._schema: strawberry.Schema = schema.build()
-        self._random = random.Random(SEED)  # noqa: S311 - a demo that is alike each time; passwords come from `secrets`
+        self._schema = schema.build()
+        # Of their own, so that what one book draws does not depend on the other's pace.
+        self._dice = {scene: random.Random(f"{SEED} {scene.certificate}") for scene in SCENES}  # noqa: S311 - no secrets
+        self._rests: dict[Scene, list[Rest]] = {scene: [] for scene in SCENES}
         self._admin: Actor
         self._analyst: Actor
 
     @property
+    def orders(self) -> int:
+        return self.done["placeOrder"] + self.done["placeMarketOrder"]
+
+    @property
     def cancels(self) -> int:
-        return self.count["cancelOrder"] + self.count["cancelMarketOrder"]
+        return self.done["cancelOrder"] + self.done["cancelMarketOrder"]
 
     # ------------------------------------------------------------------------------------------------------ asking
 
-    async def ask(
-        self, actor: Actor | None, document: str, *, refused: ErrorCode | str | None = None, **variables: Any
-    ) -> Any:
+    async def ask(self, actor: Actor | None, document: str, *, refused: str | None = None, **variables: Any) -> Any:
         """Run an operation with one root field as somebody; return what the field answers.
 
-        refused: the code it has to be refused with. Anything else than what the play says is a defect of ours.
+        refused: the code that it has to be refused with; anything else than what the play says is a defect of ours.
         """
         caller = actor.caller if actor else None
         context = Context(self._services, caller, ADDRESS, USER_AGENT, tags=TAGS)
         result = await self._schema.execute(document, variable_values=variables, context_value=context)
         codes = [str((error.extensions or {}).get("code")) for error in result.errors or ()]
         (field, answer), *_ = (result.data or {"": None}).items()
-        if isinstance(answer, dict):
+        if answer:
             codes += [error["code"] for error in answer.get("errors", ())]
-        wanted = [str(refused)] if refused else []
-        assert codes == wanted, f"the demo's {document.split('(')[0]} was answered {codes}: {result}"
-        self.count[field] += not codes
+        assert codes == ([refused] if refused else []), f"{document.partition('(')[0]} was answered {codes}"
+        self.done[field] += not codes
         self.refusals += bool(codes)
         return answer
 
-    async def sign_in(self, login: Login, user_id: str) -> Actor:
+    async def sign_in(self, login: Login) -> Actor:
         answer = await self.ask(None, LOGIN, input={"email": login.email, "password": login.password})
         caller = await db.people.caller(self._services.pool, answer["accessToken"])
         assert caller is not None
-        return Actor(user_id, login, caller)
+        return Actor(login, caller)
 
     async def sign_out(self) -> None:
-        """End every session of the demo; the tokens are known to nobody."""
+        """End every session of the demo: nobody holds the tokens."""
         await asyncio.gather(*(self.ask(actor, LOGOUT) for actor in (self._admin, self._analyst, *self.traders)))
 
     # ------------------------------------------------------------------------------------------------------ people
@@ -241,7 +252,179 @@ class Stage:
             return await db.people.create(write, new, password_hash)
 
         answer = await self._services.units.run(attempt, work, declared.tell, declared.outcome_of)
-        assert answer.outcome is not None, answer.refusal
+        assert answer.refusal is None, answer.refusal
         self.logins.append(login)
-        self._admin = Actor(str(answer.outcome.user.id), login, await self._caller_of(login))
         return login
+
+    async def cast(self, admin: Login) -> None:
+        """Let the admin create everybody else; each one signs in."""
+        self._admin = await self.sign_in(admin)
+        self._analyst, *self.traders = await asyncio.gather(
+            self._create(*ANALYST, UserRole.ANALYST), *(self._create(*who, UserRole.TRADER) for who in TRADERS)
+        )
+        self.logins += [actor.login for actor in (self._analyst, *self.traders)]
+        await asyncio.gather(*(self._equip(index, trader) for index, trader in enumerate(self.traders)))
+        await self._announce(self.traders[0], 250_000, "second half of November")  # left for an admin to decide
+
+    async def _create(self, name: str, email: str, role: UserRole) -> Actor:
+        login = Login(email, _password(), role.value, name)
+        asked = {"email": email, "name": name, "role": role.value, "password": login.password}
+        await self.ask(self._admin, CREATE_USER, input=asked)
+        return await self.sign_in(login)
+
+    async def _equip(self, index: int, trader: Actor) -> None:
+        """Approve a trader and give him euros and certificates of both kinds."""
+        dice = random.Random(f"{SEED} {index}")  # noqa: S311 - no secret
+        await self.ask(self._admin, APPROVE_KYC, id=trader.id)
+        euros = dice.randint(80, 150) * 10_000
+        if index < WIRED:
+            await self.ask(self._admin, APPROVE_DEPOSIT, id=await self._announce(trader, euros, "trading account"))
+        else:
+            await self._transact("userId", trader.id, "EUR", euros, "Opening balance, SWIFT MT103")
+        for asset, amount in (("CEA", dice.randint(40, 90) * 1_000), ("EUA", dice.randint(8, 20) * 1_000)):
+            await self._transact("userId", trader.id, asset, amount, "Transfer from the registry account")
+
+    async def _announce(self, trader: Actor, euros: int, purpose: str) -> str:
+        reference = f"{trader.login.name}, {purpose}"
+        answer = await self.ask(trader, REQUEST_DEPOSIT, input={"amount": f"{euros}.00", "reference": reference})
+        deposit_id: str = answer["deposit"]["id"]
+        return deposit_id
+
+    async def _transact(
+        self, holder: str, holder_id: str, asset: str, amount: int, notes: str, *, kind: str = "DEPOSIT"
+    ) -> None:
+        asked = {holder: holder_id, "asset": asset, "transactionType": kind, "amount": str(amount), "notes": notes}
+        await self.ask(self._admin, CREATE_TRANSACTION, input=asked)
+
+    async def create_makers(self) -> None:
+        """Create the market makers with what they sell."""
+        for name, description, cea, eua in MAKERS:
+            asked = {
+                "name": name,
+                "email": f"{name.lower()}@carbondesk.local",
+                "description": description,
+                "initialBalances": [{"asset": "CEA", "amount": str(cea)}, {"asset": "EUA", "amount": str(eua)}],
+            }
+            answer = await self.ask(self._admin, CREATE_MAKER, input=asked)
+            self.makers.append(answer["marketMaker"]["id"])
+        await self._transact(
+            "marketMakerId", self.makers[1], "EUA", 15_000, "Returned to the registry", kind="WITHDRAWAL"
+        )
+
+    # ------------------------------------------------------------------------------------------------------ trading
+
+    async def quote(self, scene: Scene) -> None:
+        """Lay out both sides of an empty book: makers and some traders offer, the other traders bid."""
+        dice = self._dice[scene]
+        orders = []
+        for side, direction in (("SELL", 1), ("BUY", -1)):
+            price = scene.mid
+            for depth in range(LEVELS):
+                price += direction * dice.randint(1, scene.spacing)
+                orders += [self._quote_at(scene, side, price, depth) for _ in range(1 + (dice.random() < SECOND_ORDER))]
+        await asyncio.gather(*orders)
+
+    def _quote_at(self, scene: Scene, side: str, price: int, depth: int) -> Coroutine[Any, Any, None]:
+        """Draw who quotes how much, now, so that the draws keep their order; the order is placed when awaited."""
+        dice = self._dice[scene]
+        quantity = scene.lot * dice.randint(1, min(scene.lots_max, 4 + depth))  # the best levels are the thinnest
+        if side == "SELL" and dice.random() < MAKERS_SHARE:
+            return self._rest(scene, None, side, price, quantity, depth, dice.choice(self.makers))
+        return self._rest(scene, self._trader(scene, side), side, price, quantity, depth)
+
+    def _trader(self, scene: Scene, side: str) -> Actor:
+        sells = [index in scene.sellers for index in range(len(self.traders))]
+        return self._dice[scene].choice(
+            [trader for trader, is_seller in zip(self.traders, sells, strict=True) if is_seller == (side == "SELL")]
+        )
+
+    async def _rest(
+        self, scene: Scene, actor: Actor | None, side: str, price: int, quantity: int, depth: int, maker_id: str = ""
+    ) -> None:
+        placed = await self._place(scene, actor, side, price, quantity, maker_id)
+        self._rests[scene].append(Rest(placed["order"]["id"], actor, depth))
+
+    async def _place(
+        self, scene: Scene, actor: Actor | None, side: str, price: int, quantity: int, maker_id: str = ""
+    ) -> Any:
+        asked = {
+            "certificateType": scene.certificate,
+            "side": side,
+            "price": eur_of(price),
+            "quantity": str(quantity),
+        }
+        if actor:
+            answer = await self.ask(actor, PLACE_ORDER, input=asked)
+        else:
+            answer = await self.ask(self._admin, PLACE_MARKET_ORDER, input={**asked, "marketMakerId": maker_id})
+        self.trades += len(answer["trades"])
+        return answer
+
+    async def _sides(self, scene: Scene) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """Return bids and asks as (price, quantity), best first."""
+        book = await self.ask(None, BOOK, certificateType=scene.certificate, depth=2 * LEVELS)
+        bids, asks = (
+            [(cents_of(level["price"]), int(level["quantity"])) for level in book[side]] for side in ("bids", "asks")
+        )
+        return bids, asks
+
+    async def trade(self, scene: Scene) -> None:
+        """Let somebody take from one side, down to some level, and quote a new best price on both."""
+        dice = self._dice[scene]
+        bids, asks = await self._sides(scene)
+        is_buy = dice.random() < 0.5
+        taken = asks if is_buy else bids
+        depth = dice.choice(TAKEN_DEPTHS)
+        price, quantity = taken[depth]
+        swept = sum(quantity for _, quantity in taken[:depth])
+        lots = dice.randint(1, max(1, quantity // scene.lot))
+        side = "BUY" if is_buy else "SELL"
+        await self._place(scene, self._trader(scene, side), side, price, swept + lots * scene.lot)
+        if is_buy:
+            bid = dice.randint(bids[0][0], min(price - 1, bids[0][0] + scene.spacing))
+            ask = dice.randint(bid + 1, price + scene.spacing)
+        else:
+            ask = dice.randint(max(price + 1, asks[0][0] - scene.spacing), asks[0][0])
+            bid = dice.randint(price - scene.spacing, ask - 1)
+        await asyncio.gather(self._quote_at(scene, "BUY", bid, 0), self._quote_at(scene, "SELL", ask, 0))
+
+    async def cancel(self, scene: Scene) -> None:
+        """Cancel some orders of makers and of traders that lie too deep to have traded."""
+        deep = [rest for rest in self._rests[scene] if rest.depth >= LEVELS // 2]
+        makers, traders = ([rest for rest in deep if (rest.actor is None) == is_maker] for is_maker in (True, False))
+        dice = self._dice[scene]
+        chosen = [*dice.sample(makers, CANCELS), *dice.sample(traders, CANCELS)]
+        await asyncio.gather(
+            *(
+                self.ask(rest.actor, CANCEL_ORDER, id=rest.order_id)
+                if rest.actor
+                else self.ask(self._admin, CANCEL_MARKET_ORDER, id=rest.order_id)
+                for rest in chosen
+            )
+        )
+
+    async def deepen(self, scene: Scene) -> None:
+        """Add the levels that trading and cancelling took below LEVELS_MIN."""
+        bids, asks = await self._sides(scene)
+        for side, levels, direction in (("SELL", asks, 1), ("BUY", bids, -1)):
+            missing = range(1, LEVELS_MIN - len(levels) + 1)
+            await asyncio.gather(
+                *(self._quote_at(scene, side, levels[-1][0] + direction * step, LEVELS) for step in missing)
+            )
+
+    async def be_refused(self) -> None:
+        """Make the mistakes that people make; each leaves its FAILED ticket and nothing else."""
+        admin, maker_id, (first, second, third, *_) = self._admin, self.makers[0], self.traders
+        buy = {"certificateType": "EUA", "side": "BUY", "price": "71.90", "quantity": "900000"}
+        await self.ask(first, PLACE_ORDER, refused="INSUFFICIENT_BALANCE", input=buy)
+        off_tick = {"certificateType": "CEA", "side": "SELL", "price": "12.125", "quantity": "500"}
+        await self.ask(second, PLACE_ORDER, refused="INVALID_PRICE", input=off_tick)
+        wrong = {"email": third.login.email, "password": "autumn-in-trieste"}
+        await self.ask(None, LOGIN, refused="INVALID_CREDENTIALS", input=wrong)
+        for_maker = {**buy, "quantity": "100", "marketMakerId": maker_id}
+        await self.ask(admin, PLACE_MARKET_ORDER, refused="SIDE_NOT_ALLOWED", input=for_maker)
+        await self.ask(self._analyst, PLACE_MARKET_ORDER, refused="FORBIDDEN", input={**for_maker, "side": "SELL"})
+        too_much = {"marketMakerId": maker_id, "asset": "CEA", "transactionType": "WITHDRAWAL", "amount": "2000000"}
+        await self.ask(admin, CREATE_TRANSACTION, refused="INSUFFICIENT_BALANCE", input=too_much)
+        twice = {"name": MAKERS[0][0], "email": "mm-alpha-2@carbondesk.local"}
+        await self.ask(admin, CREATE_MAKER, refused="NAME_TAKEN", input=twice)

@@ -323,7 +323,7 @@ class TicketFilter:
     entity_type: EntityType | None = optional("About this kind of thing.")
     entity_id: ID | None = optional("About this thing.")
     tags: list[str] | None = optional("With these tags.")
-    tag_mode: TagMode = described("Whether one of the tags is enough.", default=TagMode.ANY)
+    tag_mode: TagMode | None = described("Whether one of the tags is enough.", default=TagMode.ANY)
     search: str | None = optional("Words of the id, the summary, the error or the tags.")
     ip_address: str | None = optional("From this address.")
     session_id: ID | None = optional("In this session.")

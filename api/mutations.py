@@ -46,11 +46,12 @@ from domain.market import Cancel, Place
 from domain.people import DepositOutcome, LoginOutcome, UserOutcome
 from domain.tickets import ActionType
 
+INPUT = strawberry.argument(description="What is asked for.")
 Id = Annotated[strawberry.ID, strawberry.argument(description="UUID.")]
 
 
 @mutation(LoginPayload, Policy.ANYONE, ActionType.USER_LOGIN_FAILED, stories.of_login, "email")
-async def login(info: Info, input: LoginInput) -> Work[LoginOutcome]:
+async def login(info: Info, input: Annotated[LoginInput, INPUT]) -> Work[LoginOutcome]:
     """Sign in; also sets the session cookie."""
     services = info.context.services
     found = await db.people.credentials(services.pool, input.email)
@@ -82,7 +83,9 @@ async def logout(write: strawberry.Parent[Write], info: Info) -> LoginOutcome:
     stories.of_created_maker,
     "name email description initialBalances asset amount idempotencyKey",
 )
-async def create_market_maker(write: strawberry.Parent[Write], input: CreateMarketMakerInput) -> MakerOutcome:
+async def create_market_maker(
+    write: strawberry.Parent[Write], input: Annotated[CreateMarketMakerInput, INPUT]
+) -> MakerOutcome:
     """Create a market maker, its user and what it starts with."""
     return await db.makers.create(write, input.to_domain())
 
@@ -94,7 +97,9 @@ async def create_market_maker(write: strawberry.Parent[Write], input: CreateMark
     stories.of_updated_maker,
     "name description isActive",
 )
-async def update_market_maker(write: strawberry.Parent[Write], id: Id, input: UpdateMarketMakerInput) -> MakerOutcome:
+async def update_market_maker(
+    write: strawberry.Parent[Write], id: Id, input: Annotated[UpdateMarketMakerInput, INPUT]
+) -> MakerOutcome:
     """Change a market maker; deactivating it cancels all its open orders in the same transaction."""
     return await db.makers.update(write, id, input.to_domain())
 
@@ -112,7 +117,9 @@ async def delete_market_maker(write: strawberry.Parent[Write], id: Id) -> MakerO
     stories.of_transaction,
     "marketMakerId userId asset transactionType amount notes idempotencyKey",
 )
-async def create_transaction(write: strawberry.Parent[Write], input: CreateTransactionInput) -> TransactionOutcome:
+async def create_transaction(
+    write: strawberry.Parent[Write], input: Annotated[CreateTransactionInput, INPUT]
+) -> TransactionOutcome:
     """Deposit or withdraw an asset of a market maker or a user."""
     return await db.ledger.change(write, input.to_domain())
 
@@ -124,7 +131,7 @@ async def create_transaction(write: strawberry.Parent[Write], input: CreateTrans
     stories.of_placed,
     "marketMakerId certificateType side orderType timeInForce price quantity idempotencyKey",
 )
-def place_market_order(input: PlaceMarketOrderInput) -> Place:
+def place_market_order(input: Annotated[PlaceMarketOrderInput, INPUT]) -> Place:
     """Place an order on behalf of a market maker."""
     return input.to_domain()
 
@@ -142,7 +149,7 @@ def cancel_market_order(id: Id) -> Cancel:
     stories.of_placed,
     "certificateType side orderType timeInForce price quantity idempotencyKey",
 )
-def place_order(info: Info, input: PlaceOrderInput) -> Place:
+def place_order(info: Info, input: Annotated[PlaceOrderInput, INPUT]) -> Place:
     """Place an order for one's own account; needs an approved KYC."""
     return input.to_domain(info.context.user.id)
 
@@ -160,7 +167,9 @@ def cancel_order(info: Info, id: Id) -> Cancel:
     stories.of_created_user,
     "email name role",
 )
-async def create_user(write: strawberry.Parent[Write], info: Info, input: CreateUserInput) -> UserOutcome:
+async def create_user(
+    write: strawberry.Parent[Write], info: Info, input: Annotated[CreateUserInput, INPUT]
+) -> UserOutcome:
     """Create a user who signs in."""
     new = input.to_domain()
     return await db.people.create(write, new, await info.context.services.passwords.hash(new.password))
@@ -179,7 +188,9 @@ async def approve_kyc(write: strawberry.Parent[Write], user_id: Id) -> UserOutco
     stories.of_requested_deposit,
     "amount reference idempotencyKey",
 )
-async def request_deposit(write: strawberry.Parent[Write], info: Info, input: RequestDepositInput) -> DepositOutcome:
+async def request_deposit(
+    write: strawberry.Parent[Write], info: Info, input: Annotated[RequestDepositInput, INPUT]
+) -> DepositOutcome:
     """Announce a bank transfer of euros."""
     return await db.people.request_deposit(write, info.context.user.id, input.amount, input.reference)
 

@@ -38,7 +38,7 @@ from api.enums import (
     UserRole,
 )
 from api.inputs import OrderFilter, TicketFilter, TradeFilter, TransactionFilter
-from api.pages import After, Connection, First, page_of
+from api.pages import FILTER, After, Connection, First, page_of
 from api.scalars import BigInt
 from db.tickets import TicketRecord
 from domain import ledger, makers, market, people
@@ -118,14 +118,21 @@ class User:
 
     @strawberry.field(description="The user's orders, newest first; empty to those who may not see them.")
     async def orders(
-        self, info: Info, filter: OrderFilter | None = None, first: First = None, after: After = None
+        self, info: Info, filter: Annotated[OrderFilter | None, FILTER] = None, first: First = None, after: After = None
     ) -> Connection[Order]:
         wanted = OrderFilter.to_db(filter, user_id=self.record.id, visible=info.context.may_see(self.record.id))
         return await page_of(info, db.orders.orders_page, wanted, Order.of, db.orders.orders_where, first, after)
 
-    @strawberry.field(description="The user's ledger rows, newest first; empty to those who may not see them.")
+    @strawberry.field(
+        description="The user's ledger rows, newest first; empty to those who may not see them.",
+        graphql_type=Annotated["TransactionConnection", strawberry.lazy("api.objects")],
+    )
     async def transactions(
-        self, info: Info, filter: TransactionFilter | None = None, first: First = None, after: After = None
+        self,
+        info: Info,
+        filter: Annotated[TransactionFilter | None, FILTER] = None,
+        first: First = None,
+        after: After = None,
     ) -> Connection[AssetTransaction]:
         visible = info.context.may_see(self.record.id)
         wanted = TransactionFilter.to_db(filter, holder_id=self.record.id, visible=visible)
@@ -137,6 +144,7 @@ class User:
             db.ledger.transactions_where,
             first,
             after,
+            kind=TransactionConnection,
         )
 
 
@@ -202,9 +210,16 @@ class MarketMaker:
             last_trade_at=found.last_trade_at,
         )
 
-    @strawberry.field(description="Its ledger rows with running balances, newest first.")
+    @strawberry.field(
+        description="Its ledger rows with running balances, newest first.",
+        graphql_type=Annotated["TransactionConnection", strawberry.lazy("api.objects")],
+    )
     async def transactions(
-        self, info: Info, filter: TransactionFilter | None = None, first: First = None, after: After = None
+        self,
+        info: Info,
+        filter: Annotated[TransactionFilter | None, FILTER] = None,
+        first: First = None,
+        after: After = None,
     ) -> Connection[AssetTransaction]:
         return await page_of(
             info,
@@ -214,25 +229,30 @@ class MarketMaker:
             db.ledger.transactions_where,
             first,
             after,
+            kind=TransactionConnection,
         )
 
     @strawberry.field(description="Its orders, newest first.")
     async def orders(
-        self, info: Info, filter: OrderFilter | None = None, first: First = None, after: After = None
+        self, info: Info, filter: Annotated[OrderFilter | None, FILTER] = None, first: First = None, after: After = None
     ) -> Connection[Order]:
         wanted = OrderFilter.to_db(filter, market_maker_id=self.record.id)
         return await page_of(info, db.orders.orders_page, wanted, Order.of, db.orders.orders_where, first, after)
 
     @strawberry.field(description="Its trades, newest first.")
     async def trades(
-        self, info: Info, filter: TradeFilter | None = None, first: First = None, after: After = None
+        self, info: Info, filter: Annotated[TradeFilter | None, FILTER] = None, first: First = None, after: After = None
     ) -> Connection[Trade]:
         wanted = TradeFilter.to_db(filter, market_maker_id=self.record.id)
         return await page_of(info, db.orders.trades_page, wanted, Trade.of, db.orders.trades_where, first, after)
 
     @strawberry.field(description="The tickets of actions on its behalf, newest first.")
     async def tickets(
-        self, info: Info, filter: TicketFilter | None = None, first: First = None, after: After = None
+        self,
+        info: Info,
+        filter: Annotated[TicketFilter | None, FILTER] = None,
+        first: First = None,
+        after: After = None,
     ) -> Connection[Ticket]:
         wanted = TicketFilter.to_db(filter, market_maker_id=self.record.id)
         return await page_of(info, db.tickets.tickets_page, wanted, Ticket.of, db.tickets.tickets_where, first, after)
@@ -479,6 +499,11 @@ class AssetTransaction:
     @strawberry.field(description="The ticket that caused it; to ADMIN and ANALYST.")
     async def ticket(self, info: Info) -> Ticket | None:
         return await _ticket(info, self.record.ticket_id)
+
+
+@strawberry.type(description="A page of a list.")
+class TransactionConnection(Connection[AssetTransaction]):
+    pass
 
 
 @strawberry.type(description="One price of a book.")

@@ -18,6 +18,7 @@ N = TypeVar("N")
 R = TypeVar("R")
 F = TypeVar("F")
 
+FILTER = strawberry.argument(description="Which ones; all when not given.")
 First: TypeAlias = Annotated[
     int | None,
     strawberry.argument(description=f"How many from the start, at most {PAGE_SIZE_MAX}; {PAGE_SIZE} when not given."),
@@ -69,8 +70,9 @@ async def page_of(
     after: str | None = None,
     last: int | None = None,
     before: str | None = None,
+    kind: type[Connection[N]] = Connection,
 ) -> Connection[N]:
-    """Load one page. wanted None: a filter that nothing can match.
+    """Load one page as a Connection, or the subclass `kind`. wanted None: a filter that nothing can match.
 
     Raises: RequestError (BAD_REQUEST: page size, cursor, filter).
     """
@@ -89,7 +91,7 @@ async def page_of(
     except DomainError as error:
         raise RequestError(error.message, Code.BAD_REQUEST, field=error.field) from error
     edges = [Edge(cursor=cursor, node=node_of(item)) for cursor, item in page.items]
-    return Connection(
+    return kind(
         edges=edges,
         nodes=[edge.node for edge in edges],
         page_info=PageInfo(

@@ -16,14 +16,13 @@ from api.enums import CertificateType, UserRole
 from api.errors import Code, RequestError
 from api.inputs import DepositFilter, MarketMakerFilter, OrderFilter, TicketFilter, TradeFilter, UserFilter
 from api.objects import Certificate, Deposit, MarketMaker, Order, OrderBook, Ticket, Trade, User
-from api.pages import After, Before, Connection, First, Last, page_of
+from api.pages import FILTER, After, Before, Connection, First, Last, page_of
 from api.policy import Allow, Policy
 from domain.people import uuid_or_none
 
 DEPTH = 20
 DEPTH_MAX = 1_000  # levels a side; deeper books are for orderBookChanges
 
-Filter = strawberry.argument(description="Which ones; all when not given.")
 Id = Annotated[strawberry.ID, strawberry.argument(description="UUID; a malformed one names nothing.")]
 Depth = Annotated[int, strawberry.argument(description=f"Levels a side, 1 to {DEPTH_MAX}.")]
 Which = Annotated[CertificateType, strawberry.argument(description="Whose book.")]
@@ -54,7 +53,7 @@ class Query:
     async def market_makers(
         self,
         info: Info,
-        filter: Annotated[MarketMakerFilter | None, Filter] = None,
+        filter: Annotated[MarketMakerFilter | None, FILTER] = None,
         first: First = None,
         after: After = None,
         last: Last = None,
@@ -86,7 +85,7 @@ class Query:
     async def trades(
         self,
         info: Info,
-        filter: Annotated[TradeFilter | None, Filter] = None,
+        filter: Annotated[TradeFilter | None, FILTER] = None,
         first: First = None,
         after: After = None,
         last: Last = None,
@@ -103,7 +102,7 @@ class Query:
     async def orders(
         self,
         info: Info,
-        filter: Annotated[OrderFilter | None, Filter] = None,
+        filter: Annotated[OrderFilter | None, FILTER] = None,
         first: First = None,
         after: After = None,
         last: Last = None,
@@ -125,7 +124,7 @@ class Query:
     async def tickets(
         self,
         info: Info,
-        filter: Annotated[TicketFilter | None, Filter] = None,
+        filter: Annotated[TicketFilter | None, FILTER] = None,
         first: First = None,
         after: After = None,
         last: Last = None,
@@ -147,7 +146,7 @@ class Query:
     async def users(
         self,
         info: Info,
-        filter: Annotated[UserFilter | None, Filter] = None,
+        filter: Annotated[UserFilter | None, FILTER] = None,
         first: First = None,
         after: After = None,
         last: Last = None,
@@ -170,7 +169,7 @@ class Query:
     async def deposits(
         self,
         info: Info,
-        filter: Annotated[DepositFilter | None, Filter] = None,
+        filter: Annotated[DepositFilter | None, FILTER] = None,
         first: First = None,
         after: After = None,
         last: Last = None,

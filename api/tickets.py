@@ -194,6 +194,7 @@ class Tickets(SchemaExtension):
             ip_address=context.ip_address,
             user_agent=context.user_agent,
             idempotency_key=key if isinstance(key, str) and context.caller else None,
+            tags=context.tags,
         )
 
     async def _run(
