@@ -30,7 +30,7 @@ lint: ## ruff, mypy, tsc, eslint
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
-	@$(PY) build_dashboard.py npm exec -- tsc --noEmit
+	@$(PY) build_dashboard.py npm run --silent check
 	@$(PY) build_dashboard.py npm run --silent lint
 
 format: ## let ruff rewrite what it can

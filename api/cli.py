@@ -10,11 +10,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
@@ -98,6 +98,7 @@ def run(
         api.start()
         url = supervisor.url_of(settings.host, settings.port)
         supervisor.wait_ready(api, url)
+        flow = flow and _with_traders(logins, progress)
         if flow:
             traders = supervisor.Child("the simulated traders", ["flow", "--supervised"], environment)
             children.append(traders)
@@ -173,17 +174,17 @@ def schema(
 @app.command()
 def flow(supervised: Annotated[bool, typer.Option(hidden=True)] = False) -> None:
     """Trade as the demo's traders through the public API until stopped, so that the streams can be watched."""
-    from api import supervisor
+    from api import logs, supervisor
     from api.flow import trade
 
     settings = load()
+    logs.configure()
     if supervised:
         supervisor.end_with_parent()
     logins = login_file.read(settings.home)
-    if not logins:
-        raise RefusedError(f"there are no demo logins in {settings.home}: start the market first with `make run`")
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(trade(supervisor.url_of(settings.host, settings.port), logins))
+    if not _has_traders(logins):
+        raise RefusedError(f"there are no demo traders in {settings.home}: start the market first with `make run`")
+    asyncio.run(_until_told(trade(supervisor.url_of(settings.host, settings.port), logins)))
 
 
 @app.command()
@@ -352,6 +353,28 @@ def _inherited(fd: int) -> "socket":
     import socket
 
     return socket.socket(fileno=fd)
+
+
+def _has_traders(logins: list[Login]) -> bool:
+    return any(login.role == "TRADER" for login in logins)
+
+
+def _with_traders(logins: list[Login], progress: Progress) -> bool:
+    """Tell whether there is somebody to simulate."""
+    if not _has_traders(logins):
+        progress.say("this market has no demo traders, so none are simulated")
+        return False
+    return True
+
+
+async def _until_told(work: Coroutine[Any, Any, None]) -> None:
+    """Do something endless until a request to end, and let it tidy up."""
+    task = asyncio.current_task()
+    assert task is not None
+    for each in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(each, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await work
 
 
 def _stop_children(children: "list[Child]") -> None:

@@ -36,6 +36,7 @@ from api.settings import Settings
 from api.tickets import DECLARED
 from db.embedded import Urls
 from db.unit import Write
+from domain.errors import ErrorCode
 from domain.people import Caller, UserOutcome, UserRole, new_user
 from domain.tickets import Attempt
 
@@ -75,6 +76,7 @@ ROUNDS: Final = 16  # of trading, in both books
 CANCELS: Final = 3  # by makers, and as many by traders, in each book
 SECOND_ORDER: Final = 0.3  # how often a level gets two orders
 MAKERS_SHARE: Final = 0.75  # of what is offered
+BUSY_TRIES_MAX: Final = 5  # on a slow disk a lock may come too late
 TAKEN_DEPTHS: Final = (0, 0, 1, 1, 2)  # how many levels one taker sweeps before the one he ends in
 
 
@@ -208,12 +210,16 @@ class Stage:
         refused: the code that it has to be refused with; anything else than what the play says is a defect of ours.
         """
         caller = actor.caller if actor else None
-        context = Context(self._services, caller, ADDRESS, USER_AGENT, tags=TAGS)
-        result = await self._schema.execute(document, variable_values=variables, context_value=context)
-        codes = [str((error.extensions or {}).get("code")) for error in result.errors or ()]
-        (field, answer), *_ = (result.data or {"": None}).items()
-        if answer:
-            codes += [error["code"] for error in answer.get("errors", ())]
+        codes: list[str] = []
+        for _ in range(BUSY_TRIES_MAX):
+            context = Context(self._services, caller, ADDRESS, USER_AGENT, tags=TAGS)
+            result = await self._schema.execute(document, variable_values=variables, context_value=context)
+            codes = [str((error.extensions or {}).get("code")) for error in result.errors or ()]
+            (field, answer), *_ = (result.data or {"": None}).items()
+            if answer:
+                codes += [error["code"] for error in answer.get("errors", ())]
+            if codes != [ErrorCode.BUSY]:
+                break
         assert codes == ([refused] if refused else []), f"{document.partition('(')[0]} was answered {codes}"
         self.done[field] += not codes
         self.refusals += bool(codes)

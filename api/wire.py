@@ -9,8 +9,10 @@ import orjson
 
 from api.errors import RequestError
 
-# orjson refuses a lone surrogate as it refuses broken JSON; only the first is a value that did not coerce.
-SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+# orjson refuses a lone surrogate and a number beyond a double as it refuses broken JSON; the first two are JSON, and
+# values that do not coerce.
+BEYOND_ORJSON: Final = re.compile(rb"\\u[dD][89a-fA-F]|[0-9][eE]\+?[0-9]{3}|[0-9]{300}")
+INTEGER_DIGITS_MAX: Final = 19  # of 64 bits; a longer one becomes a float, as orjson has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +28,23 @@ class Asked:
 def decoded(data: str | bytes) -> Any:
     """Decode strict JSON in strict UTF-8.
 
-    Lone surrogates pass here and are refused as values, where the attempt is recorded.
+    Lone surrogates and huge numbers (as infinite) pass here and are refused as values, where the attempt is recorded.
     Raises: json.JSONDecodeError.
     """
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as refusal:
         raw = data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")
-        if not SURROGATE_ESCAPE.search(raw):
+        if not BEYOND_ORJSON.search(raw):
             raise
         try:
-            return json.loads(raw.decode("utf-8"), parse_constant=refuse_constant)
+            return json.loads(raw.decode("utf-8"), parse_constant=refuse_constant, parse_int=integer)
         except (ValueError, RecursionError):
             raise refusal from None
+
+
+def integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= INTEGER_DIGITS_MAX else float(digits)
 
 
 def refuse_constant(name: str) -> None:

@@ -164,7 +164,7 @@ async def change(write: Write, request: Change) -> TransactionOutcome:
     if (request.market_maker_id is None) == (request.user_id is None):
         raise errors.InvalidInput("Name either a market maker or a user.", field="marketMakerId")
     notes = people.optional_text(request.notes, field="notes", length_max=people.TEXT_LENGTH_MAX, label="The note")
-    money.amount(request.asset, request.amount)
+    ledger.amount_of(request)  # before looking for the holder: what is wrong with the request comes first
     holder_id, maker_id = await _holder(write, request)
     write.maker_id = maker_id
     accounts = await lock(write, [(holder_id, maker_id, request.asset)])

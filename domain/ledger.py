@@ -187,8 +187,8 @@ def apply(account: Account, move: Move) -> Account:
     return Account(account.holder_id, account.market_maker_id, account.asset, available, locked, account.seq + 1)
 
 
-def change(account: Account, request: Change) -> Move:
-    """Turn a deposit or withdrawal into its move on a locked account.
+def amount_of(request: Change) -> int:
+    """Check the shape of a deposit or withdrawal; return its amount in smallest units.
 
     Raises: InvalidInput (another transaction type), InvalidAmount.
     """
@@ -196,7 +196,15 @@ def change(account: Account, request: Change) -> Move:
         raise errors.InvalidInput(
             "Only DEPOSIT and WITHDRAWAL are made by hand; trades write their own rows.", field="transactionType"
         )
-    amount = money.amount(request.asset, request.amount)
+    return money.amount(request.asset, request.amount)
+
+
+def change(account: Account, request: Change) -> Move:
+    """Turn a deposit or withdrawal into its move on a locked account.
+
+    Raises: InvalidInput (another transaction type), InvalidAmount.
+    """
+    amount = amount_of(request)
     reason = TransactionReason(request.transaction_type.value)
     return Move(account.holder_id, account.market_maker_id, account.asset, reason, amount)
 

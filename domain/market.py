@@ -401,8 +401,12 @@ def terms(request: Place, certificate: Certificate) -> Terms:
 def _on_grid(price: Decimal | None, certificate: Certificate) -> int:
     if price is None:
         raise errors.InvalidPrice("A LIMIT order needs a price.", field="price")
-    if price <= 0:
+    if not price.is_finite() or price <= 0:
         raise errors.InvalidPrice("The price must be greater than 0.", field="price", requested=str(price))
+    if price > money.price(PRICE_MAX):
+        raise errors.InvalidPrice(
+            f"The price must not exceed {money.price(PRICE_MAX):f}.", field="price", requested=str(price)
+        )
     cents = money.units(price, money.PRICE_DECIMALS)
     if cents is None or price % certificate.tick_size:
         raise errors.InvalidPrice(
@@ -410,10 +414,6 @@ def _on_grid(price: Decimal | None, certificate: Certificate) -> int:
             field="price",
             requested=str(price),
             tickSize=f"{certificate.tick_size:f}",
-        )
-    if cents > PRICE_MAX:
-        raise errors.InvalidPrice(
-            f"The price must not exceed {money.price(PRICE_MAX):f}.", field="price", requested=str(price)
         )
     return cents
 
@@ -423,18 +423,18 @@ def units_of_quantity(quantity: Decimal, certificate: Certificate) -> int:
 
     Raises: InvalidQuantity (not positive, off lot, above QUANTITY_MAX).
     """
-    if quantity <= 0:
+    if not quantity.is_finite() or quantity <= 0:
         raise errors.InvalidQuantity("The quantity must be greater than 0.", field="quantity", requested=str(quantity))
+    if quantity > QUANTITY_MAX:
+        raise errors.InvalidQuantity(
+            f"The quantity must not exceed {QUANTITY_MAX}.", field="quantity", requested=str(quantity)
+        )
     if quantity % certificate.lot_size:
         raise errors.InvalidQuantity(
             f"The quantity must be a multiple of {certificate.lot_size:f}.",
             field="quantity",
             requested=str(quantity),
             lotSize=f"{certificate.lot_size:f}",
-        )
-    if quantity > QUANTITY_MAX:
-        raise errors.InvalidQuantity(
-            f"The quantity must not exceed {QUANTITY_MAX}.", field="quantity", requested=str(quantity)
         )
     return int(quantity)
 

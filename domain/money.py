@@ -6,7 +6,7 @@ an integer of cents per certificate, so price × quantity is exact. `Decimal` st
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from enum import StrEnum
 
 from domain.errors import InvalidAmount
@@ -36,11 +36,18 @@ DECIMALS = {Asset.CEA: 0, Asset.EUA: 0, Asset.EUR: 2}
 AMOUNT_MAX = Decimal(10) ** 12  # one movement; twelve digits are what the wire lets in
 BALANCE_MAX = Decimal(10) ** 15  # a thousand greatest deposits; still exact in 64-bit cents
 assert BALANCE_MAX * 100 < 2**63 and BALANCE_MAX > AMOUNT_MAX
+# Raises instead of rounding; the exponents keep `int` from writing out a number of a million digits.
+_EXACT = Context(prec=28, Emin=-30, Emax=30, traps=[Inexact, InvalidOperation, Overflow])
 
 
 def units(value: Decimal, decimals: int) -> int | None:
-    """Return value in its smallest unit, or None when it is off that scale."""
-    scaled = value.scaleb(decimals)
+    """Return value in its smallest unit, or None when it is off that scale or no number at all."""
+    if not value.is_finite():
+        return None
+    try:
+        scaled = value.scaleb(decimals, _EXACT)
+    except (Inexact, InvalidOperation, Overflow):
+        return None
     whole = int(scaled)
     return whole if whole == scaled else None
 
@@ -75,7 +82,7 @@ def amount(asset: Asset, value: Decimal, *, field: str = "amount") -> int:
 
     Raises: InvalidAmount (not positive, off scale, above AMOUNT_MAX).
     """
-    if value <= 0:
+    if not value.is_finite() or value <= 0:
         raise InvalidAmount("The amount must be greater than 0.", field=field, requested=str(value))
     if value > AMOUNT_MAX:
         raise InvalidAmount(f"The amount must not exceed {AMOUNT_MAX:f}.", field=field, requested=str(value))

@@ -32,6 +32,8 @@ def of_login(request: Request, outcome: LoginOutcome | None) -> Story:
         str(outcome.session.id),
         after={"session": {"userId": outcome.user.id, "expiresAt": outcome.session.expires_at}},
         tags=("session",),
+        user_id=outcome.user.id,
+        session_id=outcome.session.id,
     )
 
 

@@ -121,6 +121,8 @@ class Story:
     before: Mapping[str, Any] | None = None
     after: Mapping[str, Any] | None = None
     tags: tuple[str, ...] = ()
+    user_id: UUID | None = None  # who acted, where the attempt itself could not know: a login
+    session_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,13 +209,13 @@ def write_up(draft: Draft, now: datetime, now_ns: int) -> Ticket:
         summary=_clean(story.summary)[:SUMMARY_LENGTH_MAX],
         error_code=draft.error_code,
         error_message=_clean(draft.error_message) if draft.error_message else None,
-        user_id=attempt.user_id,
+        user_id=story.user_id or attempt.user_id,
         market_maker_id=story.market_maker_id,
         entity_type=story.entity_type,
         entity_id=story.entity_id,
         ip_address=attempt.ip_address,
         user_agent=attempt.user_agent,
-        session_id=attempt.session_id,
+        session_id=story.session_id or attempt.session_id,
         duration_ms=Decimal((now_ns - attempt.started_at_ns) // 1_000).scaleb(-3) if draft.is_root else None,
         related_ticket_ids=draft.related_ticket_ids,
         tags=tuple(dict.fromkeys((*story.tags, *attempt.tags))),

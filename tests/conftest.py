@@ -1,20 +1,33 @@
 """What every test shares: real servers, started once."""
 
+import contextlib
+import os
 import secrets
+import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from socket import socket
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 
+from api import logins
 from api.app import services
 from api.context import Services
+from api.logins import Login
 from api.settings import Settings
 from db import embedded, migrate
 from db.embedded import Servers
 from tests.world import Api, serving
+
+LIVE_SECONDS_MAX = 90  # a first start on two busy cores
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,9 +62,9 @@ def urls_of(database: str, base: str) -> str:
     return urlunsplit(parts._replace(path=f"/{database}"))
 
 
-@pytest.fixture(scope="module")
-async def database(servers: Servers) -> AsyncIterator[str]:
-    """Give each test file a fresh migrated database; yield its URL."""
+@contextlib.asynccontextmanager
+async def fresh_database(servers: Servers) -> AsyncIterator[str]:
+    """Make a migrated database and give its URL; drop it afterwards."""
     name = f"test_{secrets.token_hex(6)}"
     owner = await asyncpg.connect(servers.urls.database_url)
     try:
@@ -64,6 +77,13 @@ async def database(servers: Servers) -> AsyncIterator[str]:
             await owner.execute(f'DROP ROLE IF EXISTS "{name}_{group}"')
     finally:
         await owner.close()
+
+
+@pytest.fixture(scope="module")
+async def database(servers: Servers) -> AsyncIterator[str]:
+    """Give each test file a database of its own; yield its URL."""
+    async with fresh_database(servers) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +107,49 @@ async def desk_world(settings: Settings) -> AsyncIterator[Services]:
     """Open the services of a process without its door, for tests of the write path."""
     async with services(settings) as opened:
         yield opened
+
+
+@dataclass(frozen=True)
+class LiveServer:
+    """The product as `make run` starts it, with its demo market."""
+
+    url: str
+    logins: list[Login]
+
+
+@pytest.fixture(scope="session")
+def live_server() -> Iterator[LiveServer]:
+    """Run the whole product once for all browser tests: servers, demo, API and dashboard."""
+    with TemporaryDirectory(prefix="carbondesk-test-") as folder, closing(socket()) as probe:
+        Path(folder).chmod(0o711)
+        home = Path(folder, "home")
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        environment = {**os.environ, "CARBONDESK_HOME": str(home), "PORT": str(port), "DEMO": "1", "FLOW": "0"}
+        for name in ("DATABASE_URL", "DATABASE_APP_URL", "REDIS_URL"):
+            environment.pop(name, None)
+        log = Path(folder, "run.log")
+        with log.open("w", encoding="utf-8") as output:
+            product = subprocess.Popen(
+                [sys.executable, "-m", "api", "run"], env=environment, stdout=output, stderr=subprocess.STDOUT
+            )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_ready(f"{url}/readyz", product, log)
+            yield LiveServer(url, logins.read(home))
+        finally:
+            product.terminate()
+            product.wait(LIVE_SECONDS_MAX)
+            embedded.erase(home)
+
+
+def _wait_ready(url: str, product: subprocess.Popen[bytes], log: Path) -> None:
+    ends_at = time.monotonic() + LIVE_SECONDS_MAX
+    while time.monotonic() < ends_at:
+        assert product.poll() is None, log.read_text(encoding="utf-8")
+        with suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own server
+            if answer.status == 200:
+                return
+        time.sleep(0.2)
+    raise AssertionError(f"not ready in {LIVE_SECONDS_MAX} s:\n{log.read_text(encoding='utf-8')}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import secrets
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -113,7 +114,8 @@ class Api:
         if token := self.admin_token if token is None else token:
             headers["Authorization"] = f"Bearer {token}"
         async with httpx.AsyncClient(timeout=30) as client:
-            return await client.post(self.url, json={"query": document, "variables": variables}, headers=headers)
+            asked = json.dumps({"query": document, "variables": variables})  # ASCII: it carries lone surrogates too
+            return await client.post(self.url, content=asked, headers={"Content-Type": "application/json", **headers})
 
     async def sql(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """Run a statement on a connection of its own, as the owner of the database."""

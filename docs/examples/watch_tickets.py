@@ -12,6 +12,7 @@ from gql import Client, gql
 from gql.transport.exceptions import TransportClosed, TransportConnectionFailed
 from gql.transport.websockets import WebsocketsTransport
 
+FORBIDDEN = 4403  # close code
 TICKETS = gql("""subscription Tickets($after: ID) {
   tickets(after: $after) { ticketId actionType status summary errorCode } }""")
 
@@ -26,6 +27,8 @@ async def watch(url: str = "ws://127.0.0.1:8000/graphql") -> None:
                     print(*(value for value in ticket.values() if value))
                     TICKETS.variable_values = {"after": ticket["ticketId"]}  # where the next connection goes on
         except (TransportClosed, TransportConnectionFailed, OSError) as error:
+            if getattr(getattr(error.__cause__, "rcvd", None), "code", None) == FORBIDDEN:
+                sys.exit("This token is not valid, or has ended. Sign in again.")
             print(f"connection lost ({error}), trying again", file=sys.stderr)
             await asyncio.sleep(1)
 

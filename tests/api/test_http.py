@@ -102,10 +102,8 @@ def refused_bodies() -> dict[str, tuple[bytes, int]]:
         "utf-16": ('{"query":"{ __typename }"}'.encode("utf-16"), 400),
         "byte order mark": (b"\xef\xbb\xbf{" + query + b"}", 400),
         "100,000 deep": (b'{"query":' + b"[" * 100_000, 400),
-        "5,000 digits": (b"{" + query + b',"variables":{"a":' + b"1" * 5_000 + b"}}", 400),
         "NaN": (b"{" + query + b',"variables":{"a":NaN}}', 400),
         "Infinity": (b"{" + query + b',"variables":{"a":-Infinity}}', 400),
-        "1e400": (b"{" + query + b',"variables":{"a":1e400}}', 400),
         "NaN behind a surrogate": (b"{" + query + b',"variables":{"a":NaN,"b":"\\ud800"}}', 400),
         "deep behind a surrogate": (b'{"b":"\\ud800","a":' + b"[" * 100_000, 400),
         "batch": (b"[{" + query + b"}]", 400),
@@ -283,6 +281,15 @@ def test_a_lone_surrogate_is_a_value_that_does_not_coerce(http: httpx.Client) ->
     assert response.json()["errors"][0]["message"] == (
         "Variables refused at t: text must not contain half of a surrogate pair (U+D83D, character 2); remove it."
     )
+
+
+@pytest.mark.parametrize("number", [b"1e400", b"-1E+999", b"7" * 5_000])
+def test_a_huge_number_is_a_value_that_does_not_coerce(http: httpx.Client, number: bytes) -> None:
+    body = b'{"query":"query ($n: Int!, $t: Decimal!) { integer(value: $n) decimal(value: $t) }","variables":{"n":1,"t":'
+    response = http.post("/graphql", content=body + number + b"}}", headers={"Content-Type": "application/json"})
+    assert code_of(response) == "BAD_REQUEST"
+    (error,) = response.json()["errors"]  # the small number beside it is still one
+    assert "Expected a decimal" in error["message"]
 
 
 def test_a_whole_surrogate_pair_is_text(http: httpx.Client) -> None:
