@@ -10,7 +10,7 @@ import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import uuid4
@@ -168,12 +168,14 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
-    """An order that was quoted. actor None: it is a market maker's. depth: levels between it and the best one."""
+class Quote:
+    """An order to place. who: a trader, or the id of a market maker. depth: levels between it and the best one."""
 
-    order_id: str
-    actor: Actor | None
-    depth: int
+    who: Actor | str
+    side: str
+    price: int
+    quantity: int
+    depth: int = 0
 
 
 class Stage:
@@ -190,7 +192,7 @@ class Stage:
         self._schema = schema.build()
         # Of their own, so that what one book draws does not depend on the other's pace.
         self._dice = {scene: random.Random(f"{SEED} {scene.certificate}") for scene in SCENES}  # noqa: S311 - no secrets
-        self._rests: dict[Scene, list[Rest]] = {scene: [] for scene in SCENES}
+        self._rests: dict[Scene, list[tuple[Quote, str]]] = {scene: [] for scene in SCENES}
         self._admin: Actor
         self._analyst: Actor
 
@@ -322,49 +324,47 @@ class Stage:
     async def quote(self, scene: Scene) -> None:
         """Lay out both sides of an empty book: makers and some traders offer, the other traders bid."""
         dice = self._dice[scene]
-        orders = []
+        quotes = []
         for side, direction in (("SELL", 1), ("BUY", -1)):
             price = scene.mid
             for depth in range(LEVELS):
                 price += direction * dice.randint(1, scene.spacing)
-                orders += [self._quote_at(scene, side, price, depth) for _ in range(1 + (dice.random() < SECOND_ORDER))]
-        await asyncio.gather(*orders)
+                orders = 1 + (dice.random() < SECOND_ORDER)
+                quotes += [self._draw(scene, side, price, depth) for _ in range(orders)]
+        await self._rest(scene, quotes)
 
-    def _quote_at(self, scene: Scene, side: str, price: int, depth: int) -> Coroutine[Any, Any, None]:
-        """Draw who quotes how much, now, so that the draws keep their order; the order is placed when awaited."""
+    def _draw(self, scene: Scene, side: str, price: int, depth: int) -> Quote:
+        """Draw who quotes how much at a price."""
         dice = self._dice[scene]
         quantity = scene.lot * dice.randint(1, min(scene.lots_max, 4 + depth))  # the best levels are the thinnest
         if side == "SELL" and dice.random() < MAKERS_SHARE:
-            return self._rest(scene, None, side, price, quantity, depth, dice.choice(self.makers))
-        return self._rest(scene, self._trader(scene, side), side, price, quantity, depth)
+            return Quote(dice.choice(self.makers), side, price, quantity, depth)
+        return Quote(self._trader(scene, side), side, price, quantity, depth)
 
     def _trader(self, scene: Scene, side: str) -> Actor:
-        sells = [index in scene.sellers for index in range(len(self.traders))]
-        return self._dice[scene].choice(
-            [trader for trader, is_seller in zip(self.traders, sells, strict=True) if is_seller == (side == "SELL")]
-        )
+        may = [trader for index, trader in enumerate(self.traders) if (index in scene.sellers) == (side == "SELL")]
+        return self._dice[scene].choice(may)
 
-    async def _rest(
-        self, scene: Scene, actor: Actor | None, side: str, price: int, quantity: int, depth: int, maker_id: str = ""
-    ) -> None:
-        placed = await self._place(scene, actor, side, price, quantity, maker_id)
-        self._rests[scene].append(Rest(placed["order"]["id"], actor, depth))
+    async def _rest(self, scene: Scene, quotes: Sequence[Quote]) -> None:
+        """Place quotes together and remember their orders."""
+        placed = await asyncio.gather(*(self._place(scene, quote) for quote in quotes))
+        self._rests[scene] += zip(quotes, placed, strict=True)
 
-    async def _place(
-        self, scene: Scene, actor: Actor | None, side: str, price: int, quantity: int, maker_id: str = ""
-    ) -> Any:
+    async def _place(self, scene: Scene, quote: Quote) -> str:
+        """Place an order; return its id."""
         asked = {
             "certificateType": scene.certificate,
-            "side": side,
-            "price": eur_of(price),
-            "quantity": str(quantity),
+            "side": quote.side,
+            "price": eur_of(quote.price),
+            "quantity": str(quote.quantity),
         }
-        if actor:
-            answer = await self.ask(actor, PLACE_ORDER, input=asked)
+        if isinstance(quote.who, Actor):
+            answer = await self.ask(quote.who, PLACE_ORDER, input=asked)
         else:
-            answer = await self.ask(self._admin, PLACE_MARKET_ORDER, input={**asked, "marketMakerId": maker_id})
+            answer = await self.ask(self._admin, PLACE_MARKET_ORDER, input={**asked, "marketMakerId": quote.who})
         self.trades += len(answer["trades"])
-        return answer
+        order_id: str = answer["order"]["id"]
+        return order_id
 
     async def _sides(self, scene: Scene) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """Return bids and asks as (price, quantity), best first."""
@@ -385,38 +385,35 @@ class Stage:
         swept = sum(quantity for _, quantity in taken[:depth])
         lots = dice.randint(1, max(1, quantity // scene.lot))
         side = "BUY" if is_buy else "SELL"
-        await self._place(scene, self._trader(scene, side), side, price, swept + lots * scene.lot)
+        await self._place(scene, Quote(self._trader(scene, side), side, price, swept + lots * scene.lot))
         if is_buy:
             bid = dice.randint(bids[0][0], min(price - 1, bids[0][0] + scene.spacing))
             ask = dice.randint(bid + 1, price + scene.spacing)
         else:
             ask = dice.randint(max(price + 1, asks[0][0] - scene.spacing), asks[0][0])
             bid = dice.randint(price - scene.spacing, ask - 1)
-        await asyncio.gather(self._quote_at(scene, "BUY", bid, 0), self._quote_at(scene, "SELL", ask, 0))
+        await self._rest(scene, [self._draw(scene, "BUY", bid, 0), self._draw(scene, "SELL", ask, 0)])
 
     async def cancel(self, scene: Scene) -> None:
         """Cancel some orders of makers and of traders that lie too deep to have traded."""
-        deep = [rest for rest in self._rests[scene] if rest.depth >= LEVELS // 2]
-        makers, traders = ([rest for rest in deep if (rest.actor is None) == is_maker] for is_maker in (True, False))
+        deep = [(quote.who, order_id) for quote, order_id in self._rests[scene] if quote.depth >= LEVELS // 2]
+        traders = [(who, order_id) for who, order_id in deep if isinstance(who, Actor)]
+        makers = [order_id for who, order_id in deep if isinstance(who, str)]
         dice = self._dice[scene]
-        chosen = [*dice.sample(makers, CANCELS), *dice.sample(traders, CANCELS)]
         await asyncio.gather(
-            *(
-                self.ask(rest.actor, CANCEL_ORDER, id=rest.order_id)
-                if rest.actor
-                else self.ask(self._admin, CANCEL_MARKET_ORDER, id=rest.order_id)
-                for rest in chosen
-            )
+            *(self.ask(self._admin, CANCEL_MARKET_ORDER, id=order_id) for order_id in dice.sample(makers, CANCELS)),
+            *(self.ask(who, CANCEL_ORDER, id=order_id) for who, order_id in dice.sample(traders, CANCELS)),
         )
 
     async def deepen(self, scene: Scene) -> None:
         """Add the levels that trading and cancelling took below LEVELS_MIN."""
         bids, asks = await self._sides(scene)
+        quotes = []
         for side, levels, direction in (("SELL", asks, 1), ("BUY", bids, -1)):
-            missing = range(1, LEVELS_MIN - len(levels) + 1)
-            await asyncio.gather(
-                *(self._quote_at(scene, side, levels[-1][0] + direction * step, LEVELS) for step in missing)
-            )
+            worst = levels[-1][0]
+            missing = LEVELS_MIN - len(levels)
+            quotes += [self._draw(scene, side, worst + direction * (step + 1), LEVELS) for step in range(missing)]
+        await self._rest(scene, quotes)
 
     async def be_refused(self) -> None:
         """Make the mistakes that people make; each leaves its FAILED ticket and nothing else."""

@@ -1,8 +1,8 @@
 """Simulated traders: the demo's people keep the market moving through the public API, as any program would.
 
 Each one looks at the book and at what is his, then does one thing: quote near the best price, take from the other side,
-or cancel. The admin sells for the market makers so that offers never run out. Nobody gets more than a bounded number of
-open orders, and prices are drawn back to where they started, so that it may run for weeks.
+or cancel. The admin sells for the market makers where offers run out. Nobody gets more than a bounded number of open
+orders, and prices are drawn back to where they started, so that it may run for days.
 """
 
 import asyncio
@@ -24,18 +24,21 @@ BACKOFF_FIRST_S: Final = 0.5
 BACKOFF_MAX_S: Final = 10.0
 DEPTH: Final = 30
 OPEN_ORDERS_MAX: Final = 40  # of one trader; then the oldest goes before another comes
+OPEN_ORDERS_MIN: Final = 20  # below it he only quotes, so that both books stay deep
 MAKER_ORDERS_MAX: Final = 90  # of all market makers together
 ASK_LEVELS_MIN: Final = 25
 TAKE_SHARE: Final = 0.2  # of a trader's actions
 CANCEL_SHARE: Final = 0.25
-QUOTE_TICKS: Final = 4.0  # how far from the best price a quote lies on average
-QUOTE_TICKS_MAX: Final = 25
+QUOTE_TICKS: Final = 12.0  # how far from the other side's best price a quote lies on average: about 25 levels a side
+QUOTE_TICKS_MAX: Final = 40
+SWEPT_LEVELS: Final = (1, 1, 1, 2, 3)  # how many levels one taker takes: what moves the price
 STARTING_PRICES: Final = {"CEA": 12_04, "EUA": 72_38}  # cents; what the demo's books are laid out around
-LOTS: Final = {"CEA": 50, "EUA": 5}
-LOTS_MAX: Final = 8
+LOTS: Final = {"CEA": 25, "EUA": 5}
+QUOTE_LOTS_MAX: Final = 8
+TAKE_LOTS_MAX: Final = 40  # 12,000 to 15,000 EUR: a thousandth of what the traders have
 PULL: Final = 6.0  # at 5 % above its starting price a certificate is bought in 2 of 10 cases instead of 5
 DELIVERY_LOTS: Final = 1_000  # what a market maker without certificates gets from the registry
-assert OPEN_ORDERS_MAX <= 100  # one page of the API
+assert OPEN_ORDERS_MIN < OPEN_ORDERS_MAX <= 100  # one page of the API
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +56,7 @@ PLACE_MARKET_ORDER: Final = """mutation PlaceForMaker($input: PlaceMarketOrderIn
 CANCEL_MARKET_ORDER: Final = """mutation CancelForMaker($id: ID!) {
   cancelMarketOrder(id: $id) { errors { code message } order { id } } }"""
 LOOK_AS_TRADER: Final = """query LookAsTrader($certificateType: CertificateType!, $depth: Int!, $orders: OrderFilter!) {
-  orderBook(certificateType: $certificateType, depth: $depth) { bids { price } asks { price } }
+  orderBook(certificateType: $certificateType, depth: $depth) { bids { price quantity } asks { price quantity } }
   me { balances { asset available } }
   orders(filter: $orders, first: 100) { nodes { id side price certificateType } } }"""
 LOOK_AS_ADMIN: Final = """query LookAsAdmin($certificateType: CertificateType!, $depth: Int!, $orders: OrderFilter!) {
@@ -183,35 +186,41 @@ async def _act_as_trader(person: Person) -> None:
     if len(mine) >= OPEN_ORDERS_MAX:
         await person.ask(CANCEL_ORDER, id=mine[-1]["id"])
         return
-    chance = dice.random()
-    if mine and chance < CANCEL_SHARE:
+    chance = dice.random() if len(mine) >= OPEN_ORDERS_MIN else 1.0
+    if chance < CANCEL_SHARE:
         await person.ask(CANCEL_ORDER, id=dice.choice(mine)["id"])
         return
-    own = {(order["side"], cents_of(order["price"])) for order in mine if order["certificateType"] == certificate}
-    available = {balance["asset"]: balance["available"] for balance in seen["me"]["balances"]}
-    order = _order(dice, certificate, seen["orderBook"], own, takes=chance < CANCEL_SHARE + TAKE_SHARE)
-    if order and _is_covered(order, available):
+    order = _order(dice, certificate, seen["orderBook"], takes=chance < CANCEL_SHARE + TAKE_SHARE)
+    if met := next((one for one in mine if one["certificateType"] == certificate and _meet(order, one)), None):
+        await person.ask(CANCEL_ORDER, id=met["id"])  # he has changed his mind about the price
+    elif _is_covered(order, {balance["asset"]: balance["available"] for balance in seen["me"]["balances"]}):
         await person.ask(PLACE_ORDER, input=order)
 
 
-def _order(
-    dice: random.Random, certificate: str, book: Any, own: set[tuple[str, int]], *, takes: bool
-) -> dict[str, str] | None:
-    """Draw an order, or None where it would meet one's own."""
+def _order(dice: random.Random, certificate: str, book: Any, *, takes: bool) -> dict[str, str]:
+    """Draw an order: one that takes some levels of the other side, or one that rests."""
     bid, ask = _touch(certificate, book)
     start = STARTING_PRICES[certificate]
     is_buy = dice.random() < 0.5 - PULL * ((bid + ask) / 2 - start) / start
-    side, other, best = ("BUY", "SELL", ask) if is_buy else ("SELL", "BUY", bid)
-    if takes:
-        price = best
-    else:
-        away = _ticks(dice)
-        price = max(1, ask - away) if is_buy else bid + away
-    crossed = [at for at_side, at in own if at_side == other and (at <= price if is_buy else at >= price)]
-    if crossed:
-        return None
-    quantity = LOTS[certificate] * dice.randint(1, LOTS_MAX)
-    return {"certificateType": certificate, "side": side, "price": eur_of(price), "quantity": str(quantity)}
+    price = max(1, ask - _ticks(dice)) if is_buy else bid + _ticks(dice)
+    lots = dice.randint(1, QUOTE_LOTS_MAX)
+    if takes and (levels := book["asks" if is_buy else "bids"][: dice.choice(SWEPT_LEVELS)]):
+        price = cents_of(levels[-1]["price"])
+        lots = min(TAKE_LOTS_MAX, sum(int(level["quantity"]) for level in levels) // LOTS[certificate] or 1)
+    return {
+        "certificateType": certificate,
+        "side": "BUY" if is_buy else "SELL",
+        "price": eur_of(price),
+        "quantity": str(lots * LOTS[certificate]),
+    }
+
+
+def _meet(order: dict[str, str], other: dict[str, str]) -> bool:
+    """Tell whether two orders for the same certificate would trade."""
+    if order["side"] == other["side"]:
+        return False
+    bid, ask = (order, other) if order["side"] == "BUY" else (other, order)
+    return cents_of(bid["price"]) >= cents_of(ask["price"])
 
 
 def _touch(certificate: str, book: Any) -> tuple[int, int]:
@@ -239,7 +248,7 @@ def _is_covered(order: dict[str, str], available: dict[str, str]) -> bool:
 
 
 async def _act_as_admin(person: Person) -> None:
-    """Sell for a market maker where levels are missing, and take back the oldest offer when there are too many."""
+    """Sell for a market maker while levels are missing; when all of them have too many orders, take the oldest back."""
     dice = person.dice
     certificate = dice.choice(tuple(STARTING_PRICES))
     seen = await person.ask(
@@ -249,18 +258,18 @@ async def _act_as_admin(person: Person) -> None:
         orders={"statuses": OPEN, "hasMarketMaker": True},
     )
     open_orders, makers = seen["orders"], seen["marketMakers"]["nodes"]
+    taken = {cents_of(level["price"]) for level in seen["orderBook"]["asks"]}
+    if len(taken) >= ASK_LEVELS_MIN or not makers:
+        return
     if open_orders["totalCount"] >= MAKER_ORDERS_MAX:
         await person.ask(CANCEL_MARKET_ORDER, id=open_orders["nodes"][0]["id"])
         return
-    if not makers:
-        return
     bid, _ = _touch(certificate, seen["orderBook"])
-    taken = {cents_of(level["price"]) for level in seen["orderBook"]["asks"]}
     price = bid + _ticks(dice)
-    while price in taken and len(taken) < ASK_LEVELS_MIN:
+    while price in taken:
         price += 1
     maker = dice.choice(makers)
-    quantity = LOTS[certificate] * dice.randint(1, LOTS_MAX)
+    quantity = LOTS[certificate] * dice.randint(1, QUOTE_LOTS_MAX)
     if int(maker["balance"]["available"]) < quantity:
         delivery = str(LOTS[certificate] * DELIVERY_LOTS)
         asked = {"marketMakerId": maker["id"], "asset": certificate, "transactionType": "DEPOSIT", "amount": delivery}

@@ -58,10 +58,16 @@ class Declared:
     def recorded(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments as a ticket holds them."""
         return {
-            name: self._recorded(value) if name in ARGUMENTS else REDACTED
+            name: self._input(value) if name == "input" else self._recorded(value) if name in ARGUMENTS else REDACTED
             for name, value in arguments.items()
             if value is not None
         }
+
+    def _input(self, value: Any) -> Any:
+        """Return an input object, or a list of them; what stands in its place may be anything, a password too."""
+        if isinstance(value, list):
+            return [self._input(item) for item in value]
+        return self._recorded(value) if isinstance(value, Mapping) else REDACTED
 
     def _recorded(self, value: Any) -> Any:
         if isinstance(value, Mapping):

@@ -110,12 +110,13 @@ class Desk:
         for tries_left in reversed(range(RETRIES_MAX + 1)):
             try:
                 answers, notices = await self._batch(jobs)
-            except (StartOver, *RETRYABLE):
+            except (StartOver, *RETRYABLE) as error:
                 self._books.forget()
                 if tries_left:
                     await asyncio.sleep(RETRY_PAUSE_S * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
                     continue
-                raise
+                await self._isolate(jobs, error)
+                return
             except LOST as error:
                 self._books.forget()
                 log.warning("desk_connection_lost", jobs=len(jobs), error=repr(error))

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from db.unit import Pool
 
-SHARED_LEASE_SIZE = 4_096  # a lease is one durable INSERT: about a second of full load
+SHARED_LEASE_SIZE = 1_024  # a third of a second of full load; what a lost Redis forgets of it becomes voids
 OWN_LEASE_SIZE = 512  # without Redis; what is left over at the end of the process becomes voids
 SUB_BLOCK_SIZE = 64  # one INCRBY for about 60 tickets
 REDIS_TIMEOUT_S = 0.020  # an order never waits longer than this for Redis

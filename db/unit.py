@@ -301,10 +301,15 @@ class Units:
             try:
                 async with self.pool.acquire() as connection:
                     return await self._try(connection, attempt, work, tell, outcome_of)
-            except (*RETRYABLE, StartOver):
+            except (*RETRYABLE, StartOver) as error:
                 if not tries_left:
-                    raise
+                    log.error("unit_fault", field=attempt.field, exc_info=error)
+                    story = tell(attempt.request, None)
+                    raise Fault(await self.fail(attempt, story, "INTERNAL", "Internal error.")) from error
                 await asyncio.sleep(RETRY_PAUSE_S * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+            except Busy as error:  # no connection was free in time
+                story = tell(attempt.request, None)
+                return Answer(await self.fail(attempt, story, error.code, error.message), refusal=Refusal.of(error))
             except LOST as error:
                 return await self._settle(attempt, tell, outcome_of, error)
         raise AssertionError("unreachable")

@@ -22,6 +22,7 @@ NUMBER_DIGITS_MIN = 6  # TKT-2026-001234, growing past 999,999
 TEXT_LENGTH_MAX = 2_000  # one string of a recorded request; what is longer is cut and says so
 DEPTH_MAX = 8  # deeper structure is replaced by a marker; no input of the schema is deeper than 4
 ITEMS_MAX = 100  # entries of one recorded list or object
+FIGURE_DIGITS_MAX = 40  # twice what any figure of the market has; a decimal beyond is written with its exponent
 SUMMARY_LENGTH_MAX = 500
 REDACTED = "[redacted]"
 DIGEST_VERSION = "1"
@@ -208,13 +209,13 @@ def write_up(draft: Draft, now: datetime, now_ns: int) -> Ticket:
         status=draft.status,
         summary=_clean(story.summary)[:SUMMARY_LENGTH_MAX],
         error_code=draft.error_code,
-        error_message=_clean(draft.error_message) if draft.error_message else None,
+        error_message=_cleaned(draft.error_message),
         user_id=story.user_id or attempt.user_id,
         market_maker_id=story.market_maker_id,
         entity_type=story.entity_type,
-        entity_id=story.entity_id,
-        ip_address=attempt.ip_address,
-        user_agent=attempt.user_agent,
+        entity_id=_cleaned(story.entity_id),
+        ip_address=_cleaned(attempt.ip_address),
+        user_agent=_cleaned(attempt.user_agent),
         session_id=story.session_id or attempt.session_id,
         duration_ms=Decimal((now_ns - attempt.started_at_ns) // 1_000).scaleb(-3) if draft.is_root else None,
         related_ticket_ids=draft.related_ticket_ids,
@@ -244,27 +245,35 @@ def parse_ticket_id(text: str) -> tuple[int, int] | None:
 # -------------------------------------------------------------------------------------------- canonical form and digest
 
 
-def plain(value: Any, depth: int = 0) -> Any:
-    """Return JSON that any database keeps: no floats, no NUL, no lone surrogates, bounded depth, length and size."""
+def plain(value: Any, depth: int = 0, items_max: int | None = ITEMS_MAX) -> Any:
+    """Return JSON that any database keeps: no floats, no NUL, no lone surrogates, bounded depth, length and size.
+
+    items_max: None for what we made ourselves and read back whole, such as the response of an attempt.
+    """
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
-        return value if -(2**63) <= value < 2**63 else _clean(str(value)[:TEXT_LENGTH_MAX])
+        return value if -(2**63) <= value < 2**63 else _huge(value)
     if isinstance(value, str):
         return _clean(str(value))
     if isinstance(value, Decimal):
-        return f"{value:f}"
+        return _clean(f"{value:f}" if abs(value.adjusted()) < FIGURE_DIGITS_MAX else str(value))
     if isinstance(value, datetime):
         return instant(value)
     if isinstance(value, Mapping):
         if depth >= DEPTH_MAX:
             return "[too deep]"
-        return {_clean(str(key)): plain(item, depth + 1) for key, item in list(value.items())[:ITEMS_MAX]}
+        return {_clean(str(key)): plain(item, depth + 1, items_max) for key, item in list(value.items())[:items_max]}
     if isinstance(value, Iterable) and not isinstance(value, bytes):
         if depth >= DEPTH_MAX:
             return "[too deep]"
-        return [plain(item, depth + 1) for item in list(value)[:ITEMS_MAX]]
+        return [plain(item, depth + 1, items_max) for item in list(value)[:items_max]]
     return _clean(str(value))
+
+
+def _huge(value: int) -> str:
+    # Python refuses to write integers of more than 4,300 digits.
+    return str(value) if value.bit_length() < 4 * FIGURE_DIGITS_MAX else f"[an integer of {value.bit_length()} bits]"
 
 
 def _clean(text: str) -> str:
@@ -277,6 +286,10 @@ def _clean(text: str) -> str:
     except UnicodeEncodeError:
         text = text.encode(errors="backslashreplace").decode()
     return text
+
+
+def _cleaned(text: str | None) -> str | None:
+    return None if text is None else _clean(text)
 
 
 def canonical(value: Any) -> str:

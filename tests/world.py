@@ -73,6 +73,8 @@ class Api:
     admin_email: str = ""
     admin_token: str = ""
     passwords: Passwords = field(default_factory=Passwords)
+    _connection: "asyncpg.Connection[asyncpg.Record] | None" = None
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def socket_url(self) -> str:
@@ -118,12 +120,15 @@ class Api:
             return await client.post(self.url, content=asked, headers={"Content-Type": "application/json", **headers})
 
     async def sql(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
-        """Run a statement on a connection of its own, as the owner of the database."""
-        connection = await asyncpg.connect(self.database_url)
-        try:
-            return await connection.fetch(statement, *arguments)
-        finally:
-            await connection.close()
+        """Run a statement as the owner of the database, on a connection that is not the application's."""
+        async with self._turn:
+            if self._connection is None:
+                self._connection = await asyncpg.connect(self.database_url)
+            return await self._connection.fetch(statement, *arguments)
+
+    async def aclose(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
 
     async def state(self) -> dict[str, str]:
         """Digest each table that an action may change."""
@@ -299,7 +304,9 @@ async def serving(settings: Settings) -> AsyncIterator[Api]:
                 while not server.started:
                     assert not task.done(), "the API did not start"
                     await asyncio.sleep(0.02)
-            yield Api(f"http://127.0.0.1:{port}/graphql", settings.database_url)
+            api = Api(f"http://127.0.0.1:{port}/graphql", settings.database_url)
+            async with contextlib.aclosing(api):
+                yield api
         finally:
             server.should_exit = True
             await asyncio.wait_for(task, START_SECONDS_MAX)

@@ -1,5 +1,6 @@
 """Wrong input: an answer that a person can act on, a FAILED ticket, and nothing moved."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import asyncpg
 import httpx
 import pytest
 
+from api.app import WRITE_CONNECTIONS_MAX
 from tests.world import CANCEL_MARKET_ORDER, CANCEL_ORDER, PASSWORD, PLACE_MARKET_ORDER, PLACE_ORDER, Api, Trader
 
 CREATE_MAKER = """mutation($input: CreateMarketMakerInput!) { createMarketMaker(input: $input) {
@@ -623,3 +625,26 @@ async def test_a_market_that_stays_locked_is_busy_and_nothing_is_kept(world: Wor
     assert again["placeMarketOrder"]["errors"] == []
     assert "replayed" not in again.extensions
     await api.ask(CANCEL_MARKET_ORDER, id=again["placeMarketOrder"]["order"]["id"])
+
+
+async def test_a_flood_that_finds_no_connection_is_busy_with_a_ticket_each(world: World) -> None:
+    api, nobody = world.api, str(uuid4())
+    connection = await asyncpg.connect(api.database_url)
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT * FROM books ORDER BY certificate_type FOR NO KEY UPDATE")
+            before, count = await api.state(), await api.ticket_count()
+            waiting = [asyncio.create_task(api.ask(APPROVE_KYC, id=nobody)) for _ in range(WRITE_CONNECTIONS_MAX)]
+            await asyncio.sleep(0.5)  # all connections wait for the market now
+            late = await asyncio.gather(*(api.ask(DELETE_MAKER, id=nobody) for _ in range(3)))
+            answers = [*await asyncio.gather(*waiting), *late]
+        rows = await api.tickets_since(count)
+        for answer in answers:
+            assert answer.errors == [] and answer.data is not None, answer.errors
+            (payload,) = answer.data.values()
+            assert [error["code"] for error in payload["errors"]] == ["BUSY"]
+            assert payload["ticketId"] in {row["ticket_id"] for row in rows}
+        assert [row["error_code"] for row in rows] == ["BUSY"] * len(answers)
+        assert await api.state() == before
+    finally:
+        await connection.close()

@@ -363,14 +363,12 @@ def test_a_seeded_stream_is_the_same_on_both_books(seed: int) -> None:
     table.compare = lambda: None  # type: ignore[method-assign]  # whole queues only now and then
     traded = 0
     for number in range(STREAM_COMMANDS):
-        if alive and rng.random() < 0.35:
-            name = alive.pop(rng.randrange(len(alive)))
-            table.cancel(name)
+        if alive and rng.random() < 0.3:
+            table.cancel(alive.pop(rng.randrange(len(alive))))  # it may be full meanwhile: both books refuse
             continue
         name = f"{chr(65 + rng.randrange(26))}{chr(65 + rng.randrange(STREAM_HOLDERS // 26))}{number}"
         side = rng.choice(list(OrderSide))
-        drift = rng.randint(-12, 4) if side is OrderSide.BUY else rng.randint(-4, 12)
-        price = f"{(2_500 + drift) / 100:.2f}"
+        price = f"{(2_500 + rng.randint(-6, 6)) / 100:.2f}"
         seen = table.place(side, name, str(rng.randint(1, 60)), price)
         traded += sum(line.startswith("trade") for line in seen)
         if id_of(name) in table.book.orders:
@@ -515,7 +513,7 @@ class Paper(RuleBasedStateMachine):
 
 
 Paper.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestPaper = Paper.TestCase
 
