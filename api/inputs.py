@@ -277,10 +277,10 @@ class TransactionFilter:
 @strawberry.input(description="Which market makers; every condition given must hold.")
 class MarketMakerFilter:
     is_active: bool | None = optional("Active ones, or inactive ones.")
-    search: str | None = optional("Part of the name or of the email address.")
+    search: str | None = optional("Part of the name or, to ADMIN, of the email address.")
 
-    def to_db(self) -> db.makers.MakerFilter:
-        return db.makers.MakerFilter(self.is_active, self.search)
+    def to_db(self, *, sees_emails: bool) -> db.makers.MakerFilter:
+        return db.makers.MakerFilter(self.is_active, self.search, searches_emails=sees_emails)
 
 
 @strawberry.input(description="Which users; every condition given must hold.")

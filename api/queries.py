@@ -59,7 +59,7 @@ class Query:
         last: Last = None,
         before: Before = None,
     ) -> Connection[MarketMaker]:
-        wanted = (filter or MarketMakerFilter()).to_db()
+        wanted = (filter or MarketMakerFilter()).to_db(sees_emails=info.context.has_role(UserRole.ADMIN))
         return await page_of(
             info, db.makers.makers_page, wanted, MarketMaker.of, db.makers.makers_where, first, after, last, before
         )

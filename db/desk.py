@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -29,7 +29,6 @@ from db.unit import (
     Fault,
     Notice,
     Pool,
-    Refusal,
     StartOver,
     Transaction,
     Units,
@@ -53,21 +52,38 @@ class Desk:
         self._units = units
         self._books = market.Books()
         self._queue: asyncio.Queue[Job] = asyncio.Queue(QUEUE_MAX)
+        self._in_hand: list[Job] = []  # taken from the queue and not finished
         self._task: asyncio.Task[None] | None = None
+        self._is_open = False
 
     async def start(self) -> None:
+        self._is_open = True
+        self._begin()
+
+    def _begin(self) -> None:
         self._task = asyncio.create_task(self._serve(), name="desk")
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Begin again when the task ended that never should; the next one settles what this one had in hand."""
+        if self._is_open:
+            log.error("desk_task_ended", exc_info=None if task.cancelled() else task.exception())
+            self._begin()
 
     async def stop(self) -> None:
-        """Finish what is waiting, then end."""
+        """Finish what is waiting, then end; what cannot be finished in time is kept on disk."""
         if self._task is None:
             return
+        self._is_open = False
         try:
             await asyncio.wait_for(self._queue.join(), ANSWER_TIMEOUT_S)
         except TimeoutError:
             log.error("desk_drain_timed_out", waiting=self._queue.qsize())
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        while not self._queue.empty():
+            self._in_hand.append(self._queue.get_nowait())
+        await self._give_up(self._in_hand)
 
     async def submit(self, attempt: Attempt, command: Command) -> Answer[Any]:
         """Return the answer of a command once it is committed.
@@ -75,35 +91,42 @@ class Desk:
         Raises: Fault.
         """
         job = Job(attempt, command, asyncio.get_running_loop().create_future())
-        try:
-            self._queue.put_nowait(job)
-        except asyncio.QueueFull:
-            return await self._refuse_busy(job)
+        if not self._is_open or self._queue.full():
+            return await self._units.turn_away(attempt, job.failed_story)
+        self._queue.put_nowait(job)
         try:
             return await asyncio.wait_for(asyncio.shield(job.answer), ANSWER_TIMEOUT_S)
         except TimeoutError:
             raise Fault(None) from None
 
-    async def _refuse_busy(self, job: Job) -> Answer[Any]:
-        refusal = Refusal.of(Busy("The market is busy. Nothing was done; try again in a moment."))
-        ticket_id = await self._units.fail(job.attempt, job.failed_story, refusal.code, refusal.message)
-        return Answer(ticket_id, refusal=refusal)
-
     async def _serve(self) -> None:
-        """Commit batch after batch; whatever happens, the task lives and nobody hangs."""
+        """Commit batch after batch; whatever happens, nobody hangs."""
+        if self._in_hand:
+            self._books.forget()
+            await self._finish(self._settle(self._in_hand, asyncio.CancelledError()))
         while True:
-            jobs = [await self._queue.get()]
-            while len(jobs) < BATCH_MAX and not self._queue.empty():
-                jobs.append(self._queue.get_nowait())
-            try:
-                await self._commit(jobs)
-            except Exception as error:
-                log.error("desk_batch_lost", jobs=len(jobs), exc_info=error)
-                for job in jobs:
-                    job.fail(Fault(None))
-            finally:
-                for _ in jobs:
-                    self._queue.task_done()
+            self._in_hand = [await self._queue.get()]
+            while len(self._in_hand) < BATCH_MAX and not self._queue.empty():
+                self._in_hand.append(self._queue.get_nowait())
+            await self._finish(self._commit(self._in_hand))
+
+    async def _finish(self, work: Coroutine[Any, Any, None]) -> None:
+        """See the jobs in hand to their answers."""
+        try:
+            await work
+        except Exception as error:
+            log.error("desk_batch_lost", jobs=len(self._in_hand), exc_info=error)
+            await self._give_up(self._in_hand)
+        for _ in self._in_hand:
+            self._queue.task_done()
+        self._in_hand = []
+
+    async def _give_up(self, jobs: Sequence[Job]) -> None:
+        """Keep on disk what could not be recorded; the spool drops it again should it have committed after all."""
+        for job in jobs:
+            if not job.answer.done():
+                await self._units.keep(job.attempt, job.failed_story)
+                job.fail(Fault(None))
 
     async def _commit(self, jobs: Sequence[Job]) -> None:
         """Commit jobs together; if that fails, settle what is unknown and go on one by one."""
@@ -125,8 +148,7 @@ class Desk:
             except (Busy, *OVERDUE) as error:
                 self._books.forget()
                 log.warning("desk_overdue", jobs=len(jobs), error=repr(error))
-                for job in jobs:
-                    job.succeed(await self._refuse_busy(job))
+                await asyncio.gather(*(self._turn_away(job) for job in jobs))
                 return
             except Exception as error:
                 self._books.forget()
@@ -141,12 +163,27 @@ class Desk:
         """Repeat the jobs of a failed batch one by one; a job that fails alone is the fault."""
         if len(jobs) > 1:
             for job in jobs:
-                await self._commit([job])
+                await self._alone(job)
             return
         (job,) = jobs
         log.error("desk_fault", field=job.attempt.field, exc_info=error)
-        ticket_id = await self._units.fail(job.attempt, job.failed_story, "INTERNAL", "Internal error.")
-        job.fail(Fault(ticket_id))
+        job.fail(Fault(await self._units.record(job.attempt, job.failed_story, "INTERNAL", "Internal error.")))
+
+    async def _alone(self, job: Job) -> None:
+        """Commit one job by itself; what goes wrong there costs the others nothing."""
+        try:
+            await self._commit([job])
+        except Fault as fault:
+            job.fail(fault)
+        except Exception as error:
+            log.error("desk_job_lost", field=job.attempt.field, exc_info=error)
+            await self._give_up([job])
+
+    async def _turn_away(self, job: Job) -> None:
+        try:
+            job.succeed(await self._units.turn_away(job.attempt, job.failed_story))
+        except Fault as fault:
+            job.fail(fault)
 
     async def _settle(self, jobs: Sequence[Job], error: BaseException) -> None:
         """After a lost connection: answer what had committed, repeat the rest one by one.
@@ -158,19 +195,25 @@ class Desk:
             try:
                 async with self._pool.transaction() as connection:
                     await market.lock(Transaction(connection, self._units.numbers))  # waits for a batch still in doubt
-                found = {job: await ticket_of_attempt(self._pool, job.attempt, job.read_outcome) for job in jobs}
+                unknown = [job for job in jobs if not await self._look_up(job)]
                 break
-            except (*LOST, TimeoutError, Busy, *OVERDUE):
+            except (*LOST, Busy, *OVERDUE):
                 continue
         else:
-            for job in jobs:
-                await self._units.keep(job.attempt, job.failed_story)
             raise Fault(None) from error
-        for job, answer in found.items():
-            if answer:
-                job.succeed(answer)
-            else:
-                await self._commit([job])
+        for job in unknown:
+            await self._alone(job)
+
+    async def _look_up(self, job: Job) -> bool:
+        """Answer a job from the ticket that it left, if it left one."""
+        try:
+            answer = await ticket_of_attempt(self._pool, job.attempt, job.read_outcome)
+        except Fault as fault:
+            job.fail(fault)
+            return True
+        if answer:
+            job.succeed(answer)
+        return answer is not None
 
     async def _batch(self, jobs: Sequence[Job]) -> tuple[list[Answer[Any]], list[Notice]]:
         """Decide and store jobs in one transaction; return their answers and what to tell the world."""

@@ -128,10 +128,11 @@ BY_NAME = Key((clients.name, clients.id), is_descending=False)
 
 @dataclass(frozen=True, slots=True)
 class MakerFilter:
-    """Which market makers; every condition given must hold. search: part of the name or of the email address."""
+    """Which market makers; every condition given must hold. search: part of the name, and of the email address if asked."""
 
     is_active: bool | None = None
     search: str | None = None
+    searches_emails: bool = True
 
 
 def makers_where(wanted: MakerFilter) -> Select[Any]:
@@ -139,11 +140,13 @@ def makers_where(wanted: MakerFilter) -> Select[Any]:
     statement = select(tables.market_maker_clients)
     if wanted.is_active is not None:
         statement = statement.where(clients.is_active == wanted.is_active)
-    if wanted.search:
+    if wanted.search and wanted.searches_emails:
         statement = statement.join(tables.users, tables.users.c.id == clients.user_id).where(
             clients.name.icontains(wanted.search, autoescape=True)
             | tables.users.c.email.icontains(wanted.search, autoescape=True)
         )
+    elif wanted.search:
+        statement = statement.where(clients.name.icontains(wanted.search, autoescape=True))
     return statement
 
 

@@ -78,17 +78,20 @@ async def lock(transaction: Transaction) -> dict[CertificateType, BookState]:
 
     Locks: all rows of `books` in order, FOR NO KEY UPDATE: one lock for all books, since EUR balances are shared.
     """
-    rows = await transaction.connection.fetch(
-        "SELECT b.sequence, b.priority, b.last_price, c.* FROM books b JOIN certificates c USING (certificate_type)"
-        " ORDER BY b.certificate_type FOR NO KEY UPDATE OF b"
+    books = await transaction.connection.fetch(
+        "SELECT certificate_type, sequence, priority, last_price FROM books ORDER BY certificate_type"
+        " FOR NO KEY UPDATE"
     )
-    if not transaction.has_time:
-        await transaction.look_at_clock()
+    # A statement of its own: the snapshot of the one above is older than the wait for the lock, and would show the
+    # certificates (and the clock) as they were before the last holder of the lock changed them.
+    rows = await transaction.connection.fetch("SELECT *, clock_timestamp() AS now FROM certificates")
+    transaction.see_clock(rows[0]["now"])
+    certificates = {row["certificate_type"]: certificate_of(row) for row in rows}
     return {
         CertificateType(row["certificate_type"]): BookState(
-            certificate_of(row), row["sequence"], row["priority"], row["last_price"]
+            certificates[row["certificate_type"]], row["sequence"], row["priority"], row["last_price"]
         )
-        for row in rows
+        for row in books
     }
 
 

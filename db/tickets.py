@@ -191,17 +191,17 @@ def _where(wanted: TicketFilter) -> ColumnElement[bool]:
         conditions.append(is_makers if wanted.has_market_maker else ~is_makers)
     if wanted.tags:
         tags = cast(list(wanted.tags), ARRAY(Text))
-        conditions.append(logs.tags.op("@>" if wanted.needs_all_tags else "&&")(tags))
+        conditions.append(logs.tags.bool_op("@>" if wanted.needs_all_tags else "&&")(tags))
     if wanted.related_to is not None:
         conditions.append(
-            logs.related_ticket_ids.op("@>")(cast([wanted.related_to], ARRAY(Text)))
+            logs.related_ticket_ids.bool_op("@>")(cast([wanted.related_to], ARRAY(Text)))
             | logs.ticket_id.in_(
                 select(func.unnest(logs.related_ticket_ids)).where(logs.ticket_id == wanted.related_to).correlate(None)
             )
         )
     if wanted.search:
         conditions.append(
-            logs.search.op("@@")(func.websearch_to_tsquery(literal_column("'simple'::regconfig"), wanted.search))
+            logs.search.bool_op("@@")(func.websearch_to_tsquery(literal_column("'simple'::regconfig"), wanted.search))
             | (logs.ticket_id == wanted.search.strip().upper())
         )
     conditions += [_where(branch) for branch in wanted.all_of or ()]

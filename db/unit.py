@@ -44,11 +44,13 @@ SETTLE_PAUSE_S = 0.5
 DRAIN_TIMEOUT_S = 15.0
 assert LOCK_TIMEOUT_S < STATEMENT_TIMEOUT_S < IDLE_IN_TRANSACTION_TIMEOUT_S
 
-LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.AdminShutdownError,
-        asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError)  # fmt: skip
+LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError,
+        asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError,
+        asyncpg.IdleInTransactionSessionTimeoutError)  # fmt: skip
 RETRYABLE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 OVERDUE = (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)
 
+BUSY_MESSAGE = "The market is busy. Nothing was done; try again in a moment."
 log = structlog.get_logger(__name__)
 
 
@@ -143,8 +145,8 @@ class Pool:
         """
         try:
             connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S)
-        except TimeoutError:
-            raise Busy("The system is busy. Nothing was done; try again in a moment.") from None
+        except (TimeoutError, asyncpg.TooManyConnectionsError):
+            raise Busy(BUSY_MESSAGE) from None
         try:
             yield connection
         finally:
@@ -188,13 +190,13 @@ class Transaction:
         self._numbers = numbers
         self._leases: set[int] = set()
 
-    @property
-    def has_time(self) -> bool:
-        return self.now is not _NO_TIME
-
     async def look_at_clock(self) -> None:
         """Fix `now`, the database's time, for every row of this transaction."""
-        self.now = await self.connection.fetchval("SELECT clock_timestamp()")
+        self.see_clock(await self.connection.fetchval("SELECT clock_timestamp()"))
+
+    def see_clock(self, now: datetime) -> None:
+        """Fix `now` once more, after a lock that orders this transaction behind the one before it."""
+        self.now = now
 
     async def draw(self, count: int) -> list[tuple[int, int]]:
         """Return ticket numbers (year, number) that nobody will declare void before this transaction ends.
@@ -254,6 +256,15 @@ class Write(Transaction):
         await self.look_at_clock()
         self.root.number = (await self.draw(1))[0]
 
+    def see_clock(self, now: datetime) -> None:
+        """As above.
+
+        Raises: StartOver when the year turned: the root's number is of the old one.
+        """
+        if self.root.number and self.root.number[0] != now.year:
+            raise StartOver
+        super().see_clock(now)
+
 
 Store: TypeAlias = Callable[[Transaction, Sequence[Draft]], Awaitable[None]]
 Publish: TypeAlias = Callable[[Sequence[Notice]], None]
@@ -305,13 +316,17 @@ class Units:
                 if not tries_left:
                     log.error("unit_fault", field=attempt.field, exc_info=error)
                     story = tell(attempt.request, None)
-                    raise Fault(await self.fail(attempt, story, "INTERNAL", "Internal error.")) from error
+                    raise Fault(await self.record(attempt, story, "INTERNAL", "Internal error.")) from error
                 await asyncio.sleep(RETRY_PAUSE_S * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-            except Busy as error:  # no connection was free in time
-                story = tell(attempt.request, None)
-                return Answer(await self.fail(attempt, story, error.code, error.message), refusal=Refusal.of(error))
+            except (Busy, *OVERDUE):  # no connection in time, or no lock for the FAILED ticket's idempotency key
+                return await self.turn_away(attempt, tell(attempt.request, None))
             except LOST as error:
                 return await self._settle(attempt, tell, outcome_of, error)
+            except Fault:
+                raise
+            except Exception as error:  # the FAILED ticket itself could not be written
+                log.error("unit_unrecorded", field=attempt.field, attempt_id=str(attempt.attempt_id), exc_info=error)
+                raise Fault(None) from error
         raise AssertionError("unreachable")
 
     async def _try(
@@ -334,6 +349,7 @@ class Units:
             write.root.story = tell(attempt.request, outcome)
             write.root.response = as_json(outcome)
             await self.write_tickets(write, [write.root, *write.drafts], [write.root])
+            await transaction.commit()  # checks the deferred keys, so it can fail like any other statement
         except (*RETRYABLE, *LOST, StartOver):
             await _rollback(transaction)
             raise
@@ -343,12 +359,10 @@ class Units:
         except OVERDUE as error:
             await _rollback(transaction)
             log.warning("unit_overdue", field=attempt.field, error=repr(error))
-            busy = Busy("The market is busy. Nothing was done; try again in a moment.")
-            return await self._refuse(connection, write, tell, Refusal.of(busy))
+            return await self._refuse(connection, write, tell, Refusal.of(Busy(BUSY_MESSAGE)))
         except Exception as error:
             await _rollback(transaction)
             return await self._fault(connection, write, tell, error)
-        await transaction.commit()
         self.publish([*write.notices, Notice("tickets", {})])
         return Answer(write.ticket_id, outcome)
 
@@ -408,10 +422,30 @@ class Units:
                     await self.write_tickets(write, [write.root])
                 self.publish([Notice("tickets", {})])
                 return write.ticket_id
-            except StartOver:
+            except (*RETRYABLE, StartOver):
                 if not tries_left:
                     raise
         raise AssertionError("unreachable")
+
+    async def record(self, attempt: Attempt, story: Story, code: str, message: str) -> str:
+        """Write the FAILED ticket of an attempt; where that is not to be had in time, keep the attempt on disk.
+
+        Raises: Fault.
+        """
+        try:
+            return await self.fail(attempt, story, code, message)
+        except (*LOST, *OVERDUE, *RETRYABLE, Busy, StartOver) as error:
+            log.error("unit_kept_on_disk", field=attempt.field, attempt_id=str(attempt.attempt_id), error=repr(error))
+            await self.keep(attempt, story)
+            raise Fault(None) from error
+
+    async def turn_away(self, attempt: Attempt, story: Story) -> Answer[Any]:
+        """Refuse an attempt for which there was no room in time.
+
+        Raises: Fault.
+        """
+        refusal = Refusal.of(Busy(BUSY_MESSAGE))
+        return Answer(await self.record(attempt, story, refusal.code, refusal.message), refusal=refusal)
 
     async def _settle(
         self, attempt: Attempt, tell: Tell, outcome_of: Callable[[Any], Any], error: BaseException

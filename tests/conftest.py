@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+import structlog
 
 from api import logins
 from api.app import services
@@ -27,6 +28,13 @@ from db import embedded, migrate
 from db.embedded import Servers
 from tests.world import Api, serving
 
+# Tracebacks with every local variable, structlog's default, cost a second each.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 LIVE_SECONDS_MAX = 90  # a first start on two busy cores
 
 

@@ -141,10 +141,10 @@ LAWS: Mapping[str, str] = {
     "T5 relations exist and point back": """
         SELECT t.ticket_id, r.id FROM ticket_logs t CROSS JOIN LATERAL unnest(t.related_ticket_ids) AS r(id)
         LEFT JOIN ticket_logs o ON o.ticket_id = r.id
-        WHERE o.ticket_id IS NULL OR o.txid > t.txid OR o.ticket_id = t.ticket_id""",
+        WHERE o.ticket_id IS NULL OR o.timestamp > t.timestamp OR o.ticket_id = t.ticket_id""",
     "T5 a trade is related to both orders": """
         SELECT t.id FROM cash_market_trades t JOIN orders b ON b.id = t.buy_order_id JOIN orders s ON s.id = t.sell_order_id
-        JOIN ticket_logs l USING (ticket_id)
+        JOIN ticket_logs l ON l.ticket_id = t.ticket_id
         WHERE l.related_ticket_ids <> ARRAY[b.ticket_id::text, s.ticket_id::text] OR l.entity_id <> t.id::text""",
     "T5 each full order has one ticket that says so": """
         SELECT o.id FROM orders o WHERE (o.status = 'FILLED')::int

@@ -192,7 +192,7 @@ async def process(
         client = redis.asyncio.from_url(redis_url) if redis_url else None
         if client:
             stack.push_async_callback(client.aclose)
-        numbers = Numbers(pool, client, f"{role}:")
+        numbers = Numbers(desk_pool, client, f"{role}:")
         stack.push_async_callback(numbers.stop)
         notices: list[Notice] = []
         kept: list[Attempt] = []

@@ -1,0 +1,377 @@
+"""Lists: keyset pages in both directions, exact counts, filters that mean what they say, cursors nobody can forge."""
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.world import CANCEL_MARKET_ORDER, Api, Trader
+
+PAGE = "edges { cursor node { id } } nodes { id } totalCount totalCountIsExact pageInfo {"
+PAGE += " hasNextPage hasPreviousPage startCursor endCursor }"
+ARGUMENTS = "first: $first, after: $after, last: $last, before: $before"
+VARIABLES = "$first: Int, $after: String, $last: Int, $before: String"
+ORDERS = f"query({VARIABLES}, $filter: OrderFilter) {{ orders({ARGUMENTS}, filter: $filter) {{ {PAGE} }} }}"
+TRADES = f"query({VARIABLES}, $filter: TradeFilter) {{ trades({ARGUMENTS}, filter: $filter) {{ {PAGE} }} }}"
+TICKETS = f"query({VARIABLES}, $filter: TicketFilter) {{ tickets({ARGUMENTS}, filter: $filter) {{ {PAGE} }} }}"
+LISTS = {
+    "orders": ORDERS,
+    "trades": TRADES,
+    "tickets": TICKETS,
+    "marketMakers": f"query({VARIABLES}) {{ marketMakers({ARGUMENTS}) {{ {PAGE} }} }}",
+    "users": f"query({VARIABLES}) {{ users({ARGUMENTS}) {{ {PAGE} }} }}",
+    "deposits": f"query({VARIABLES}) {{ deposits({ARGUMENTS}) {{ {PAGE} }} }}",
+}
+
+
+@dataclass
+class World:
+    """Two makers, two traders, seven orders, three trades: all lists in the order newest first."""
+
+    api: Api
+    makers: list[dict[str, Any]] = field(default_factory=list)
+    traders: list[Trader] = field(default_factory=list)
+    orders: list[str] = field(default_factory=list)
+    trades: list[str] = field(default_factory=list)
+    placed: list[str] = field(default_factory=list)  # tickets
+    traded: list[str] = field(default_factory=list)
+
+    def keep(self, payload: dict[str, Any]) -> None:
+        assert payload["errors"] == []
+        self.orders.insert(0, payload["order"]["id"])
+        self.placed.insert(0, payload["ticketId"])
+        for trade in payload["trades"]:
+            self.trades.insert(0, trade["id"])
+            self.traded.insert(0, trade["ticketId"])
+
+
+@pytest.fixture(scope="module")
+async def world(api: Api) -> AsyncIterator[World]:
+    one = World(api)
+    one.makers = [await api.maker(f"MM-{name}", CEA="100", EUA="100") for name in ("Page-A", "Page-B")]
+    one.traders = [await api.trader(EUR="10000") for _ in range(2)]
+    first, second = one.makers
+    one.keep(await api.sell(first["id"], "25.00", "10"))
+    one.keep(await api.sell(second["id"], "26.00", "10"))
+    one.keep(await api.sell(second["id"], "70.00", "10", "EUA"))
+    one.keep(await api.order(one.traders[0], "BUY", "25.00", "4"))  # trade 1: first maker, partly
+    one.keep(await api.order(one.traders[1], "BUY", "70.00", "10", "EUA"))  # trade 2: second maker, full
+    one.keep(await api.order(one.traders[1], "BUY", "25.00", "6"))  # trade 3: first maker, full
+    one.keep(await api.sell(first["id"], "99.00", "1"))
+    cancelled = (await api.ask(CANCEL_MARKET_ORDER, id=one.orders[0]))["cancelMarketOrder"]
+    assert cancelled["errors"] == []
+    for trader in one.traders:
+        await api.ask(
+            "mutation($i: RequestDepositInput!) { requestDeposit(input: $i) { ticketId } }",
+            trader.token,
+            i={"amount": "5", "reference": "R"},
+        )
+    yield one
+
+
+async def ids(world: World, name: str, **filter: Any) -> list[str]:
+    """Return the ids of a filtered list; assert that its count agrees."""
+    page = (await world.api.ask(LISTS[name], filter=filter, first=100))[name]
+    assert (page["totalCount"], page["totalCountIsExact"]) == (len(page["nodes"]), True)
+    assert [edge["node"] for edge in page["edges"]] == page["nodes"]
+    return [node["id"] for node in page["nodes"]]
+
+
+# ---------------------------------------------------------------------------------------------------------------- pages
+
+
+@pytest.mark.parametrize("name", LISTS)
+async def test_pages_forward_and_backward_hold_every_item_once(world: World, name: str) -> None:
+    api, document = world.api, LISTS[name]
+    whole = (await api.ask(document, first=100))[name]
+    everything = [node["id"] for node in whole["nodes"]]
+    assert len(everything) == len(set(everything)) >= 2
+    assert (whole["pageInfo"]["hasNextPage"], whole["pageInfo"]["hasPreviousPage"]) == (False, False)
+    forward: list[str] = []
+    page = (await api.ask(document, first=2))[name]
+    while True:
+        forward += [node["id"] for node in page["nodes"]]
+        info = page["pageInfo"]
+        assert (info["startCursor"], info["endCursor"]) == (page["edges"][0]["cursor"], page["edges"][-1]["cursor"])
+        assert info["hasPreviousPage"] is (len(forward) > len(page["nodes"]))
+        assert page["totalCount"] == len(everything)
+        if not info["hasNextPage"]:
+            break
+        page = (await api.ask(document, first=2, after=info["endCursor"]))[name]
+    assert forward == everything
+    backward: list[str] = []
+    page = (await api.ask(document, last=2))[name]
+    while True:
+        backward = [node["id"] for node in page["nodes"]] + backward
+        info = page["pageInfo"]
+        assert info["hasNextPage"] is (len(backward) > len(page["nodes"]))
+        if not info["hasPreviousPage"]:
+            break
+        page = (await api.ask(document, last=2, before=info["startCursor"]))[name]
+    assert backward == everything
+
+
+async def test_a_page_may_lie_between_two_cursors(world: World) -> None:
+    whole = (await world.api.ask(ORDERS, first=100))["orders"]["edges"]
+    between = await world.api.ask(ORDERS, after=whole[1]["cursor"], before=whole[4]["cursor"])
+    assert [edge["node"] for edge in between["orders"]["edges"]] == [edge["node"] for edge in whole[2:4]]
+
+
+async def test_a_page_does_not_shift_when_something_newer_comes(world: World) -> None:
+    page = (await world.api.ask(TICKETS, first=3))["tickets"]
+    await world.api.ask(CANCEL_MARKET_ORDER, id="x")
+    rest = (await world.api.ask(TICKETS, first=1, after=page["pageInfo"]["endCursor"]))["tickets"]
+    again = (await world.api.ask(TICKETS, first=5))["tickets"]
+    assert again["nodes"][4] == rest["nodes"][0]
+    assert [node["id"] for node in again["nodes"][1:4]] == [node["id"] for node in page["nodes"]]
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("size", [{"first": -1}, {"first": 101}, {"last": -1}, {"last": 101}, {"first": 1, "last": 1}])
+async def test_a_page_has_0_to_100_items(world: World, name: str, size: dict[str, int]) -> None:
+    answered = await world.api.ask(LISTS[name], **size)
+    (error,) = answered.errors
+    assert error["extensions"]["code"] == "BAD_REQUEST"
+    assert error["extensions"]["field"] == list(size)[-1]
+    assert error["message"] in (
+        "first must be from 0 to 100.", "last must be from 0 to 100.", "Give first or last, not both."
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LISTS)
+async def test_an_empty_page_still_counts(world: World, name: str) -> None:
+    page = (await world.api.ask(LISTS[name], first=0))[name]
+    assert (page["edges"], page["nodes"]) == ([], [])
+    assert page["totalCount"] >= 2
+    assert page["pageInfo"] == {
+        "hasNextPage": True, "hasPreviousPage": False, "startCursor": None, "endCursor": None
+    }  # fmt: skip
+
+
+def cursor(value: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+FORGED = ["", "x", "!!!!", "é", "TKT-2026-000001", cursor([]), cursor([1]), cursor([1, 2, 3]), cursor({}), cursor(None),
+          cursor(["a", "b"]), cursor([2**70, 1]), cursor([True, True]), cursor([-1, -1]), cursor([1.5, 2]),
+          cursor(["2026-01-01T00:00:00", "x"]), cursor(["2026-01-01", "11111111-2222-4333-8444-555555555555"]),
+          cursor(["9999999-01-01T00:00:00Z", "x"]), cursor(["a\x00b", "a\x00b"]), cursor([None, None]),
+          base64.urlsafe_b64encode(b"[" * 50_000).decode(), base64.urlsafe_b64encode(b"\xff\xfe").decode(),
+          cursor("7" * 5_000)]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("argument", ["after", "before"])
+async def test_a_forged_cursor_is_a_bad_request(world: World, name: str, argument: str) -> None:
+    for forged in FORGED:
+        if name == "tickets" and forged in (cursor([]),):
+            pass
+        answered = await world.api.ask(LISTS[name], **{argument: forged})
+        (error,) = answered.errors
+        assert error["extensions"]["code"] == "BAD_REQUEST", forged[:80]
+        assert error["extensions"].get("field", argument) == argument
+        assert "cursor" in error["message"], forged[:80]
+
+
+async def test_a_cursor_of_another_list_is_a_bad_request(world: World) -> None:
+    of_tickets = (await world.api.ask(TICKETS, first=1))["tickets"]["pageInfo"]["endCursor"]
+    of_makers = (await world.api.ask(LISTS["marketMakers"], first=1))["marketMakers"]["pageInfo"]["endCursor"]
+    for name, foreign in (("orders", of_tickets), ("tickets", of_makers), ("marketMakers", of_tickets)):
+        answered = await world.api.ask(LISTS[name], after=foreign)
+        assert [error["extensions"]["code"] for error in answered.errors] == ["BAD_REQUEST"], name
+
+
+# -------------------------------------------------------------------------------------------------------------- filters
+
+
+async def test_orders_are_filtered(world: World) -> None:
+    last, third, eua, first_bid, sell_eua, sell_b, sell_a = world.orders
+    first, second = world.makers
+    assert await ids(world, "orders") == world.orders
+    assert await ids(world, "orders", marketMakerId=first["id"]) == [last, sell_a]
+    assert await ids(world, "orders", hasMarketMaker=True) == [last, sell_eua, sell_b, sell_a]
+    assert await ids(world, "orders", hasMarketMaker=False) == [third, eua, first_bid]
+    assert await ids(world, "orders", userId=world.traders[1].id) == [third, eua]
+    assert await ids(world, "orders", userId=second["user"]["id"]) == [sell_eua, sell_b]
+    assert await ids(world, "orders", certificateType="EUA") == [eua, sell_eua]
+    assert await ids(world, "orders", side="BUY", certificateType="CEA") == [third, first_bid]
+    assert await ids(world, "orders", statuses=["OPEN"]) == [sell_b]
+    assert await ids(world, "orders", statuses=["CANCELLED", "OPEN"]) == [last, sell_b]
+    assert await ids(world, "orders", statuses=[]) == []
+    assert await ids(world, "orders", marketMakerId=first["id"], userId=second["user"]["id"]) == []
+
+
+async def test_a_window_is_half_open(world: World) -> None:
+    created = {
+        str(row["id"]): row["created_at"].isoformat() for row in await world.api.sql("SELECT id, created_at FROM orders")
+    }
+    middle = created[world.orders[3]]
+    assert await ids(world, "orders", createdFrom=middle) == world.orders[:4]
+    assert await ids(world, "orders", createdTo=middle) == world.orders[4:]
+    assert await ids(world, "orders", createdFrom=middle, createdTo=middle) == []
+
+
+async def test_trades_are_filtered(world: World) -> None:
+    third, second, first = world.trades
+    assert await ids(world, "trades") == [third, second, first]
+    assert await ids(world, "trades", certificateType="CEA") == [third, first]
+    assert await ids(world, "trades", marketMakerId=world.makers[1]["id"]) == [second]
+    assert await ids(world, "trades", userId=world.traders[1].id) == [third, second]
+    assert await ids(world, "trades", userId=world.makers[0]["user"]["id"]) == [third, first]  # as seller
+    assert await ids(world, "trades", status="EXECUTED") == [third, second, first]
+    assert await ids(world, "trades", status="SETTLED") == []
+    assert await ids(world, "trades", dateTo="2020-01-01T00:00:00Z") == []
+
+
+async def test_transactions_are_filtered(world: World) -> None:
+    document = """query($id: ID!, $filter: TransactionFilter, $first: Int, $after: String) { marketMaker(id: $id) {
+      transactions(filter: $filter, first: $first, after: $after) { nodes { asset reason amount } totalCount
+      pageInfo { hasNextPage endCursor } } } }"""
+
+    async def rows(**filter: Any) -> list[str]:
+        page = (await world.api.ask(document, id=world.makers[0]["id"], filter=filter))["marketMaker"]["transactions"]
+        assert page["totalCount"] == len(page["nodes"])
+        return [f"{node['asset']} {node['reason']} {node['amount']}" for node in page["nodes"]]
+
+    assert await rows(asset="EUR") == ["EUR SETTLE_IN 150.00", "EUR SETTLE_IN 100.00"]
+    assert await rows(transactionTypes=["TRADE_DEBIT"]) == ["CEA LOCK -1", "CEA LOCK -10"]
+    assert await rows(asset="CEA", transactionTypes=["TRADE_CREDIT", "DEPOSIT"]) == [
+        "CEA RELEASE 1", "CEA SETTLE_OUT 6", "CEA SETTLE_OUT 4", "CEA DEPOSIT 100"
+    ]  # fmt: skip
+    assert await rows(dateFrom="2999-01-01T00:00:00Z") == []
+    seen: list[str] = []
+    after = None
+    while True:
+        page = (await world.api.ask(document, id=world.makers[0]["id"], first=3, after=after))["marketMaker"]
+        seen += [f"{node['asset']} {node['reason']} {node['amount']}" for node in page["transactions"]["nodes"]]
+        if not page["transactions"]["pageInfo"]["hasNextPage"]:
+            break
+        after = page["transactions"]["pageInfo"]["endCursor"]
+    assert seen == await rows()
+
+
+async def test_tickets_are_filtered_by_what_they_say(world: World) -> None:
+    placed, traded = world.placed, world.traded
+    first, second = world.makers
+    assert await ids(world, "tickets", actionTypes=["MM_ORDER_PLACED", "ORDER_PLACED"]) == placed
+    assert await ids(world, "tickets", actionTypes=["MM_TRADE_EXECUTED"]) == traded
+    assert await ids(world, "tickets", actionTypes=[]) == []
+    assert await ids(world, "tickets", marketMakerId=second["id"], actionTypes=["MM_TRADE_EXECUTED"]) == [traded[1]]
+    of_trader = await ids(world, "tickets", userId=world.traders[0].id, hasMarketMaker=False, entityType="ORDER")
+    assert placed[3] in of_trader
+    assert await ids(world, "tickets", entityId=world.orders[0], actionTypes=["MM_ORDER_PLACED"]) == [placed[0]]
+    failed = await world.api.ask(CANCEL_MARKET_ORDER, id="not-an-order")
+    ticket_id = failed["cancelMarketOrder"]["ticketId"]
+    assert await ids(world, "tickets", status="FAILED", entityId="not-an-order") == [ticket_id]
+    assert await ids(world, "tickets", errorCodes=["ORDER_NOT_FOUND"], entityId="not-an-order") == [ticket_id]
+    assert await ids(world, "tickets", errorCodes=["NO_SUCH_CODE"]) == []
+    ticket = await world.api.ticket(ticket_id)
+    assert ticket_id in await ids(world, "tickets", sessionId=ticket["sessionId"])
+    assert ticket_id in await ids(world, "tickets", ipAddress="127.0.0.1")
+    assert await ids(world, "tickets", ipAddress="10.0.0.1") == []
+    assert await ids(world, "tickets", dateFrom="2999-01-01T00:00:00Z") == []
+
+
+async def test_tickets_are_filtered_by_any_or_all_of_some_tags(world: World) -> None:
+    both = await ids(world, "tickets", tags=["order", "market-maker"], tagMode="ALL")
+    either = await ids(world, "tickets", tags=["order", "market-maker"])
+    orders, makers = await ids(world, "tickets", tags=["order"]), await ids(world, "tickets", tags=["market-maker"])
+    assert set(both) == set(orders) & set(makers)
+    assert set(either) == set(orders) | set(makers)
+    assert set(both) < set(either)
+    assert await ids(world, "tickets", tags=["no such tag"]) == []
+    assert await ids(world, "tickets", tags=["order", "no such tag"], tagMode="ALL") == []
+
+
+async def test_tickets_are_filtered_by_their_relations_in_both_directions(world: World) -> None:
+    first_sale, first_trade, first_bid = world.placed[6], world.traded[2], world.placed[3]
+    around = await ids(world, "tickets", relatedTo=first_sale)
+    assert first_trade in around
+    assert first_bid not in around
+    around = await ids(world, "tickets", relatedTo=first_trade)
+    assert {first_sale, first_bid} <= set(around)
+    assert first_trade not in around
+    assert await ids(world, "tickets", relatedTo="TKT-1999-000001") == []
+
+
+async def test_tickets_are_found_by_words(world: World) -> None:
+    ticket_id = world.placed[6]
+    assert await ids(world, "tickets", search=ticket_id) == [ticket_id]
+    assert await ids(world, "tickets", search=f" {ticket_id.lower()} ") == [ticket_id]
+    assert ticket_id in await ids(world, "tickets", search="25.00 cea sell")
+    assert await ids(world, "tickets", search="xylophone") == []
+    assert await ids(world, "tickets", search="sell -sell") == []
+    for strange in ("", "   ", "'", '"', "a & | ! ( )", "%", "\\", "<->", "x" * 5_000):
+        await ids(world, "tickets", search=strange)
+
+
+async def test_tickets_are_filtered_by_and_or_not(world: World) -> None:
+    trades = await ids(world, "tickets", actionTypes=["MM_TRADE_EXECUTED"])
+    orders = await ids(world, "tickets", actionTypes=["ORDER_PLACED"])
+    everything = await ids(world, "tickets")
+    trade, order = {"actionTypes": ["MM_TRADE_EXECUTED"]}, {"actionTypes": ["ORDER_PLACED"]}
+    assert set(await ids(world, "tickets", **{"or": [trade, order]})) == {*trades, *orders}
+    assert await ids(world, "tickets", **{"and": [trade, order]}) == []
+    of_second = {"marketMakerId": world.makers[1]["id"]}
+    assert await ids(world, "tickets", **{"and": [trade, of_second]}) == [world.traded[1]]
+    assert set(await ids(world, "tickets", **{"not": trade})) == set(everything) - set(trades)
+    # of a column that may be empty, too: not "of the second maker" holds for tickets of no maker
+    others = set(await ids(world, "tickets", **{"not": of_second}))
+    assert others == set(everything) - set(await ids(world, "tickets", **of_second))
+    assert set(await ids(world, "tickets", **{"not": {"or": [trade, order]}, "status": "SUCCESS"})) == set(
+        await ids(world, "tickets", status="SUCCESS")
+    ) - {*trades, *orders}
+
+
+async def test_a_filter_is_bounded_in_depth_and_size(world: World) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(4):
+        deep = {"not": deep}
+    for filter in (deep, {"or": [{} for _ in range(50)]}):
+        answered = await world.api.ask(TICKETS, filter=filter)
+        (error,) = answered.errors
+        assert error["extensions"] == {"code": "BAD_REQUEST", "field": "filter"}
+        assert error["message"] == "A filter has at most 4 levels and 50 parts."
+    await ids(world, "tickets", **deep["not"])
+
+
+@pytest.mark.parametrize("unknown", ["", "nobody", "1" * 36, "x" * 500, "11111111-2222-4333-8444-555555555555"])
+async def test_an_id_that_names_nothing_matches_nothing(world: World, unknown: str) -> None:
+    for name, key in (
+        ("orders", "userId"), ("orders", "marketMakerId"), ("trades", "userId"), ("trades", "marketMakerId"),
+        ("tickets", "userId"), ("tickets", "marketMakerId"), ("tickets", "sessionId"), ("tickets", "entityId"),
+        ("tickets", "relatedTo"),
+    ):  # fmt: skip
+        if (name, key, unknown) == ("tickets", "entityId", "nobody"):
+            continue
+        assert await ids(world, name, **{key: unknown}) == [], (name, key)
+    answered = await world.api.ask(
+        "query($f: DepositFilter) { deposits(filter: $f) { nodes { id } totalCount } }", f={"userId": unknown}
+    )
+    assert answered["deposits"] == {"nodes": [], "totalCount": 0}
+
+
+async def test_people_and_makers_are_searched(world: World) -> None:
+    api = world.api
+    makers = "query($f: MarketMakerFilter) { marketMakers(filter: $f) { nodes { name } } }"
+
+    async def names(**wanted: Any) -> list[str]:
+        return [node["name"] for node in (await api.ask(makers, f=wanted))["marketMakers"]["nodes"]]
+
+    assert await names(search="page") == ["MM-Page-A", "MM-Page-B"]
+    assert await names(search="page-b@") == []
+    assert await names(search="%") == []
+    assert await names(isActive=False) == []
+    users = "query($f: UserFilter) { users(filter: $f) { nodes { id } } }"
+    found = await api.ask(users, f={"role": "TRADER", "kycStatus": "APPROVED", "isActive": True})
+    assert {node["id"] for node in found["users"]["nodes"]} == {trader.id for trader in world.traders}
+    found = await api.ask(users, f={"search": world.traders[0].email.upper()})
+    assert found["users"]["nodes"] == [{"id": world.traders[0].id}]
+    deposits = await api.ask(
+        "query($f: DepositFilter) { deposits(filter: $f) { totalCount } }",
+        f={"statuses": ["PENDING"], "userId": world.traders[0].id},
+    )
+    assert deposits["deposits"]["totalCount"] == 1
