@@ -157,6 +157,11 @@ def _place(home: Path, root: Path, wheels: dict[str, Path], uid: int | None, gid
 
 
 def _check_owner(data: Path) -> None:
+    if not _is_known(os.geteuid()):
+        raise EmbeddedError(
+            f"PostgreSQL refuses user id {os.geteuid()}, which has no name here: start as a user of /etc/passwd, "
+            f"or set DATABASE_URL and REDIS_URL to servers of your own"
+        )
     if data.exists() and data.stat().st_uid != os.geteuid():
         raise EmbeddedError(
             f"{data} belongs to user {_user_name(data.stat().st_uid)}: "

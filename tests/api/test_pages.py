@@ -155,9 +155,10 @@ def cursor(value: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
 
+NAME_AND_ID = cursor(["2026-01-01", "11111111-2222-4333-8444-555555555555"])
 FORGED = ["", "x", "!!!!", "é", "TKT-2026-000001", cursor([]), cursor([1]), cursor([1, 2, 3]), cursor({}), cursor(None),
           cursor(["a", "b"]), cursor([2**70, 1]), cursor([True, True]), cursor([-1, -1]), cursor([1.5, 2]),
-          cursor(["2026-01-01T00:00:00", "x"]), cursor(["2026-01-01", "11111111-2222-4333-8444-555555555555"]),
+          cursor(["2026-01-01T00:00:00", "x"]), NAME_AND_ID,
           cursor(["9999999-01-01T00:00:00Z", "x"]), cursor(["a\x00b", "a\x00b"]), cursor([None, None]),
           base64.urlsafe_b64encode(b"[" * 50_000).decode(), base64.urlsafe_b64encode(b"\xff\xfe").decode(),
           cursor("7" * 5_000)]  # fmt: skip
@@ -167,8 +168,8 @@ FORGED = ["", "x", "!!!!", "é", "TKT-2026-000001", cursor([]), cursor([1]), cur
 @pytest.mark.parametrize("argument", ["after", "before"])
 async def test_a_forged_cursor_is_a_bad_request(world: World, name: str, argument: str) -> None:
     for forged in FORGED:
-        if name == "tickets" and forged in (cursor([]),):
-            pass
+        if name == "marketMakers" and forged == NAME_AND_ID:
+            continue  # a place in this list, whoever wrote it
         answered = await world.api.ask(LISTS[name], **{argument: forged})
         (error,) = answered.errors
         assert error["extensions"]["code"] == "BAD_REQUEST", forged[:80]
@@ -345,8 +346,6 @@ async def test_an_id_that_names_nothing_matches_nothing(world: World, unknown: s
         ("tickets", "userId"), ("tickets", "marketMakerId"), ("tickets", "sessionId"), ("tickets", "entityId"),
         ("tickets", "relatedTo"),
     ):  # fmt: skip
-        if (name, key, unknown) == ("tickets", "entityId", "nobody"):
-            continue
         assert await ids(world, name, **{key: unknown}) == [], (name, key)
     answered = await world.api.ask(
         "query($f: DepositFilter) { deposits(filter: $f) { nodes { id } totalCount } }", f={"userId": unknown}
