@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import redis.asyncio
 import structlog
+from redis.exceptions import RedisError
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
@@ -19,6 +20,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
+import db.idempotency
 import db.numbers
 import db.people
 import db.tickets
@@ -26,7 +28,7 @@ from api import auth, logs, schema
 from api.assets import Dashboard
 from api.books import Books, read_picture, read_sequences
 from api.context import Context, Services
-from api.errors import RequestError
+from api.errors import Code, RequestError
 from api.events import Events, cancel, supervise
 from api.guard import Guard
 from api.http import GraphQLView
@@ -44,6 +46,7 @@ WRITE_CONNECTIONS_MAX = 12
 DESK_CONNECTIONS_MAX = 2  # its own, so that a flood of logins cannot keep the market waiting
 READ_CONNECTIONS_MAX = 8
 LEASES_EVERY_S = 20.0
+KEYS_EVERY_S = 3_600.0
 READY_TIMEOUT_S = 2.0
 DASHBOARD = Path(__file__).parent / "_dashboard"
 log = structlog.get_logger(__name__)
@@ -70,6 +73,8 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(reader.close)
         client = redis.asyncio.from_url(settings.redis_url, socket_connect_timeout=db.numbers.REDIS_TIMEOUT_S)
         stack.push_async_callback(client.aclose)
+        with contextlib.suppress(RedisError, OSError):
+            await client.ping()  # a first connection takes longer than a ticket number may
         events = Events(settings.redis_url, name)
         await events.start()
         stack.push_async_callback(events.stop)
@@ -93,7 +98,12 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         await desk.start()
         stack.push_async_callback(desk.stop)
         stack.push_async_callback(units.drain)
-        for name, work in (("leases", partial(_close_leases, pool)), ("spool", partial(spool.watch, units))):
+        chores = (
+            ("leases", partial(_close_leases, pool)),
+            ("keys", partial(_forget_old_keys, pool)),
+            ("spool", partial(spool.watch, units)),
+        )
+        for name, work in chores:
             task = asyncio.create_task(supervise(name, work), name=name)
             stack.push_async_callback(cancel, [task])
         yield Services(pool, reader, units, desk, books, trail, passwords)
@@ -103,7 +113,13 @@ async def _close_leases(pool: Pool) -> None:
     while True:
         await asyncio.sleep(LEASES_EVERY_S)
         if closed := await db.numbers.close_old_leases(pool):
-            log.info("ticket_leases_closed", leases=closed)
+            log.debug("ticket_leases_closed", leases=closed)
+
+
+async def _forget_old_keys(pool: Pool) -> None:
+    while True:
+        await db.idempotency.forget_old(pool)
+        await asyncio.sleep(KEYS_EVERY_S)
 
 
 class Door:
@@ -132,7 +148,14 @@ class Door:
         )
 
     async def of_socket(self, websocket: WebSocket, caller: Caller | None) -> Context:
-        """Make the context of one operation on a socket."""
+        """Make the context of one operation on a socket, whose caller may have lost his rights since it was opened.
+
+        Raises: RequestError (UNAUTHENTICATED).
+        """
+        if caller is not None:
+            caller = await db.people.caller_again(self.open.pool, caller.session)
+            if caller is None:
+                raise RequestError("This session has ended. Sign in again.", Code.UNAUTHENTICATED)
         return Context(**self._origin(websocket), caller=caller)
 
     def _origin(self, connection: HTTPConnection) -> Mapping[str, Any]:
@@ -184,6 +207,3 @@ def serve_app() -> ASGIApp:
     """Return the application as the environment describes it: uvicorn's factory."""
     logs.configure()
     return create_app(load())
-
-
-__all__ = ["RequestError", "create_app", "serve_app", "services"]

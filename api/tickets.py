@@ -167,7 +167,7 @@ class Tickets(SchemaExtension):
         units = context.services.units
         if denied:
             story = declared.tell(attempt.request, None)
-            ticket_id = await units.shielded(units.fail(attempt, story, Code.FORBIDDEN, denied.message))
+            ticket_id = await units.shielded(units.record(attempt, story, Code.FORBIDDEN, denied.message))
             context.tickets[alias] = ticket_id
             raise RequestError(denied.message, Code.FORBIDDEN, ticketId=ticket_id)
         try:
@@ -220,13 +220,13 @@ class Tickets(SchemaExtension):
             prepared: Work[Any] | None = await _next(None, info, **kwargs) if declared.is_prepared else None
         except DomainError as error:
             story = declared.tell(attempt.request, None)
-            ticket_id = await services.units.fail(attempt, story, error.code, error.message)
+            ticket_id = await services.units.record(attempt, story, error.code, error.message)
             return Answer(ticket_id, refusal=Refusal.of(error))
         except Fault:
             raise
         except Exception as error:
             story = declared.tell(attempt.request, None)
-            ticket_id = await services.units.fail(attempt, story, Code.INTERNAL, "Internal error.")
+            ticket_id = await services.units.record(attempt, story, Code.INTERNAL, "Internal error.")
             raise Fault(ticket_id) from error
 
         async def work(write: Write) -> Any:
@@ -258,7 +258,7 @@ class Tickets(SchemaExtension):
             story = Story(declared.action, f"{declared.name} not run: an argument of the request has the wrong form")
             message = "An argument of the request has the wrong form."
             ticket_id = await context.services.units.shielded(
-                context.services.units.fail(attempt, story, Code.BAD_REQUEST, message)
+                context.services.units.record(attempt, story, Code.BAD_REQUEST, message)
             )
             context.tickets[one.alias] = ticket_id
             fresh.append(ticket_id)

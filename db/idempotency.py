@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -18,9 +18,10 @@ from domain import errors, people
 from domain.tickets import Attempt, Draft, canonical
 
 if TYPE_CHECKING:
-    from db.unit import Connection, Transaction
+    from db.unit import Connection, Pool, Transaction
 
 CONSTRAINT = "idempotency_pkey"
+KEPT = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +102,8 @@ async def store(transaction: Transaction, drafts: Iterable[Draft], now: datetime
         if draft.attempt.idempotency_key is not None
     ]
     await transaction.insert(tables.idempotency, rows)
+
+
+async def forget_old(pool: Pool) -> None:
+    """Delete keys that nobody repeats any more; their tickets stay."""
+    await pool.fetch("DELETE FROM idempotency WHERE created_at < clock_timestamp() - $1::interval", KEPT)

@@ -128,7 +128,7 @@ BY_NAME = Key((clients.name, clients.id), is_descending=False)
 
 @dataclass(frozen=True, slots=True)
 class MakerFilter:
-    """Which market makers; every condition given must hold. search: part of the name, and of the email address if asked."""
+    """Which market makers; every condition given must hold. search: part of the name, if asked of the email too."""
 
     is_active: bool | None = None
     search: str | None = None

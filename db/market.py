@@ -79,8 +79,7 @@ async def lock(transaction: Transaction) -> dict[CertificateType, BookState]:
     Locks: all rows of `books` in order, FOR NO KEY UPDATE: one lock for all books, since EUR balances are shared.
     """
     books = await transaction.connection.fetch(
-        "SELECT certificate_type, sequence, priority, last_price FROM books ORDER BY certificate_type"
-        " FOR NO KEY UPDATE"
+        "SELECT certificate_type, sequence, priority, last_price FROM books ORDER BY certificate_type FOR NO KEY UPDATE"
     )
     # A statement of its own: the snapshot of the one above is older than the wait for the lock, and would show the
     # certificates (and the clock) as they were before the last holder of the lock changed them.

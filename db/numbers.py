@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -92,6 +93,10 @@ class Numbers:
         if self._stock(year) < SUB_BLOCK_SIZE // 2 and (self._refill is None or self._refill.done()):
             self._refill = asyncio.create_task(self._fetch_ahead(year))
         return numbers
+
+    def give_back(self, numbers: Iterable[Number]) -> None:
+        """Take back numbers that were drawn and never became known to anybody."""
+        self._blocks.extendleft(_Block(one.year, one.lease_id, one.number, one.number) for one in numbers)
 
     def burn(self, lease_ids: set[int]) -> None:
         """Forget all numbers of these leases: closed ones, or dispensed twice by a Redis that went back in time."""

@@ -19,8 +19,9 @@ from domain.market import Certificate, Order, OrderSide, OrderStatus, Trade, Tra
 from domain.money import CertificateType
 
 orders, trades, settlements = tables.orders.c, tables.cash_market_trades.c, tables.trade_settlements.c
-ORDERS_NEWEST = Key((orders.created_at, orders.id), is_descending=True)
-TRADES_NEWEST = Key((trades.executed_at, trades.id), is_descending=True)
+# Rows of one commit share their time: what is drawn under the lock tells them apart, the id comes last.
+ORDERS_NEWEST = Key((orders.created_at, orders.priority, orders.id), is_descending=True)
+TRADES_NEWEST = Key((trades.executed_at, trades.sequence, trades.position, trades.id), is_descending=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,19 +97,33 @@ async def caller(pool: Pool, token: str) -> Caller | None:
     Notes that the session was seen, at most once a SEEN_EVERY.
     """
     row = await pool.fetchrow(
-        "SELECT s.id AS session_id, s.created_at AS session_created_at, s.last_seen_at, s.expires_at, s.ip_address,"
-        " s.user_agent, s.last_seen_at < clock_timestamp() - $3::interval AS is_stale, u.*"
-        " FROM user_sessions s JOIN users u ON u.id = s.user_id WHERE s.token_sha256 = $1 AND s.revoked_at IS NULL"
-        " AND s.expires_at > clock_timestamp() AND s.last_seen_at > clock_timestamp() - $2::interval"
-        " AND u.is_active AND u.can_sign_in",
+        f"{_CALLER} AND s.token_sha256 = $2 AND s.last_seen_at > clock_timestamp() - $3::interval",
+        SEEN_EVERY,
         token_sha256(token),
         SESSION_IDLE,
-        SEEN_EVERY,
     )
     if row is None:
         return None
     if row["is_stale"]:
         await pool.fetch("UPDATE user_sessions SET last_seen_at = clock_timestamp() WHERE id = $1", row["session_id"])
+    return _caller_of(row)
+
+
+async def caller_again(pool: Pool, session: Session) -> Caller | None:
+    """Return who holds a session that was found before; an open socket alone does not make it idle, nor seen."""
+    row = await pool.fetchrow(f"{_CALLER} AND s.id = $2", SEEN_EVERY, session.id)
+    return _caller_of(row) if row else None
+
+
+_CALLER = (
+    "SELECT s.id AS session_id, s.created_at AS session_created_at, s.last_seen_at, s.expires_at, s.ip_address,"
+    " s.user_agent, s.last_seen_at < clock_timestamp() - $1::interval AS is_stale, u.*"
+    " FROM user_sessions s JOIN users u ON u.id = s.user_id WHERE s.revoked_at IS NULL"
+    " AND s.expires_at > clock_timestamp() AND u.is_active AND u.can_sign_in"
+)
+
+
+def _caller_of(row: Row) -> Caller:
     session = Session(
         id=row["session_id"],
         user_id=row["id"],

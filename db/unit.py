@@ -189,6 +189,7 @@ class Transaction:
         self.effects: defaultdict[str, list[str]] = defaultdict(list)
         self._numbers = numbers
         self._leases: set[int] = set()
+        self._drawn: list[Number] = []
 
     async def look_at_clock(self) -> None:
         """Fix `now`, the database's time, for every row of this transaction."""
@@ -217,6 +218,7 @@ class Transaction:
                 if closed := asked - self._leases:
                     self._numbers.burn(closed)
             drawn += [number for number in fresh if number.lease_id in self._leases]
+        self._drawn += drawn
         return [(number.year, number.number) for number in drawn]
 
     async def insert(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
@@ -233,6 +235,11 @@ class Transaction:
     def tell(self, channel: str, message: Mapping[str, Any]) -> None:
         """Leave a notice for the time after COMMIT."""
         self.notices.append(Notice(channel, message))
+
+    def give_numbers_back(self) -> None:
+        """Let others use the numbers of this transaction, which was rolled back for certain."""
+        self._numbers.give_back(self._drawn)
+        self._drawn = []
 
     def burn_numbers(self) -> None:
         """Never again draw from the leases used here."""
@@ -344,6 +351,7 @@ class Units:
             await write.open()
             if replay := await _replay(write, outcome_of):
                 await transaction.rollback()
+                write.give_numbers_back()
                 return replay
             outcome = await work(write)
             write.root.story = tell(attempt.request, outcome)
@@ -477,6 +485,7 @@ NUMBER_CONSTRAINTS = {"ticket_logs_pkey", "ticket_logs_ticket_id_status_key"}
 
 def _failed(write: Write, tell: Tell, code: str, message: str, connection: Connection) -> Write:
     """Start over for the FAILED ticket; what the attempt had drafted is forgotten."""
+    write.give_numbers_back()
     failed = Write(connection, write._numbers, write.attempt)
     failed.root.story = replace(tell(write.attempt.request, None), market_maker_id=write.maker_id)
     failed.root.error_code, failed.root.error_message = str(code), message

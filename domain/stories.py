@@ -121,7 +121,12 @@ def of_transaction(request: Request, outcome: TransactionOutcome | None) -> Stor
     if outcome is None:
         kind = asked.get("transactionType")
         action = ActionType.ASSET_WITHDRAWAL if kind == "WITHDRAWAL" else ActionType.ASSET_DEPOSIT
-        return Story(action, f"{_title(action)}: refused", EntityType.ASSET_TRANSACTION, tags=("ledger",))
+        return Story(
+            action,
+            f"{'Withdraw' if kind == 'WITHDRAWAL' else 'Deposit'}: refused",
+            EntityType.ASSET_TRANSACTION,
+            tags=("ledger",),
+        )
     row = outcome.transaction
     action = ActionType(f"ASSET_{row.transaction_type}")
     return Story(
@@ -136,10 +141,6 @@ def of_transaction(request: Request, outcome: TransactionOutcome | None) -> Stor
         after=_balance_state(row.holder_id, row.asset, row.balance_after, row.locked_after),
         tags=("ledger", "market-maker") if row.market_maker_id else ("ledger",),
     )
-
-
-def _title(action: ActionType) -> str:
-    return action.value.replace("_", " ").capitalize()
 
 
 def _balance_state(holder_id: UUID, asset: money.Asset, available: Decimal, locked: Decimal) -> Request:
@@ -252,21 +253,22 @@ def of_filled(order_id: UUID, market_maker_id: UUID | None, side: OrderSide, cer
 
 def of_created_user(request: Request, outcome: UserOutcome | None) -> Story:
     """USER_CREATED."""
-    return _of_user(ActionType.USER_CREATED, "Created", request, outcome)
+    return _of_user(ActionType.USER_CREATED, ("Create user", "Created"), request, outcome)
 
 
 def of_approved_kyc(request: Request, outcome: UserOutcome | None) -> Story:
     """KYC_APPROVED."""
-    return _of_user(ActionType.KYC_APPROVED, "Approved KYC of", request, outcome)
+    return _of_user(ActionType.KYC_APPROVED, ("Approve KYC", "Approved KYC of"), request, outcome)
 
 
-def _of_user(action: ActionType, verb: str, request: Request, outcome: UserOutcome | None) -> Story:
+def _of_user(action: ActionType, wording: tuple[str, str], request: Request, outcome: UserOutcome | None) -> Story:
+    asked, done = wording
     if outcome is None:
         entity_id = _text(request.get("userId") or request.get("id"))
-        return Story(action, f"{_title(action)}: refused", EntityType.USER, entity_id, tags=("user",))
+        return Story(action, f"{asked}: refused", EntityType.USER, entity_id, tags=("user",))
     return Story(
         action,
-        f"{verb} {outcome.user.role}",
+        f"{done} {outcome.user.role}",
         EntityType.USER,
         str(outcome.user.id),
         before={"user": _user_state(outcome.before)} if outcome.before else None,
@@ -288,22 +290,25 @@ def _user_state(user: User) -> Request:
 
 def of_requested_deposit(request: Request, outcome: DepositOutcome | None) -> Story:
     """DEPOSIT_REQUESTED."""
-    return _of_deposit(ActionType.DEPOSIT_REQUESTED, "Requested", request, outcome)
+    return _of_deposit(ActionType.DEPOSIT_REQUESTED, ("Request deposit", "Requested"), request, outcome)
 
 
 def of_approved_deposit(request: Request, outcome: DepositOutcome | None) -> Story:
     """DEPOSIT_APPROVED."""
-    return _of_deposit(ActionType.DEPOSIT_APPROVED, "Approved", request, outcome)
+    return _of_deposit(ActionType.DEPOSIT_APPROVED, ("Approve deposit", "Approved"), request, outcome)
 
 
-def _of_deposit(action: ActionType, verb: str, request: Request, outcome: DepositOutcome | None) -> Story:
+def _of_deposit(
+    action: ActionType, wording: tuple[str, str], request: Request, outcome: DepositOutcome | None
+) -> Story:
+    asked, done = wording
     if outcome is None:
         entity_id = _text(request.get("id"))
-        return Story(action, f"{_title(action)}: refused", EntityType.DEPOSIT, entity_id, tags=("deposit",))
+        return Story(action, f"{asked}: refused", EntityType.DEPOSIT, entity_id, tags=("deposit",))
     deposit = outcome.deposit
     return Story(
         action,
-        f"{verb} deposit of {deposit.amount:f} EUR",
+        f"{done} deposit of {deposit.amount:f} EUR",
         EntityType.DEPOSIT,
         str(deposit.id),
         before={"deposit": _deposit_state(outcome.before)} if outcome.before else None,
