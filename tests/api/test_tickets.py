@@ -102,7 +102,7 @@ async def test_a_success_names_its_ticket_in_payload_extensions_and_header(api: 
     (session,) = await api.sql("SELECT s.user_id FROM user_sessions s WHERE s.id = $1", row["session_id"])
     assert session["user_id"] == row["user_id"]
     stored = json.loads(row["response_data"])
-    assert (stored["order"]["id"], stored["order"]["ticket_id"]) == (payload["order"]["id"], payload["ticketId"])
+    assert (stored["order"]["id"], stored["order"]["ticketId"]) == (payload["order"]["id"], payload["ticketId"])
 
 
 async def test_a_refusal_names_its_failed_ticket_in_payload_extensions_and_header(
