@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from enum import StrEnum
 from uuid import UUID
 
@@ -71,6 +71,10 @@ class CancelReason(StrEnum):
     REQUESTED = "REQUESTED"
     DEACTIVATED = "DEACTIVATED"
     SELF_TRADE = "SELF_TRADE"
+    IOC_REMAINDER = "IOC_REMAINDER"
+    MARKET_REMAINDER = "MARKET_REMAINDER"
+    CASH_EXHAUSTED = "CASH_EXHAUSTED"
+    PRICE_BAND = "PRICE_BAND"
 
 
 class EventKind(StrEnum):
@@ -211,13 +215,24 @@ class Party:
 
 
 @dataclass(frozen=True, slots=True)
+class Band:
+    """The prices at which a certificate may trade now, both included. Units: cents."""
+
+    lowest: int
+    highest: int
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
-    """A request whose shape is right. Units: price cents, quantity certificates."""
+    """A request whose shape is right. Units: price cents (None: MARKET), quantity and lot certificates."""
 
     certificate_type: CertificateType
     side: OrderSide
-    price: int
+    order_type: OrderType
+    time_in_force: TimeInForce
+    price: int | None
     quantity: int
+    lot: int
 
     @property
     def reserved_asset(self) -> Asset:
@@ -225,8 +240,18 @@ class Terms:
         return Asset.EUR if self.side is OrderSide.BUY else self.certificate_type.asset
 
     @property
-    def reserve(self) -> int:
-        return self.quantity * self.price if self.side is OrderSide.BUY else self.quantity
+    def rests(self) -> bool:
+        """Whether what does not trade at once waits in the book."""
+        return self.order_type is OrderType.LIMIT and self.time_in_force is TimeInForce.GTC
+
+    @property
+    def is_all_or_nothing(self) -> bool:
+        return self.time_in_force is TimeInForce.FOK
+
+    @property
+    def unit_reserve(self) -> int | None:
+        """What one certificate locks; None for a MARKET buy, which locks exactly the cost of its fills."""
+        return 1 if self.side is OrderSide.SELL else self.price
 
 
 @dataclass(slots=True)
@@ -271,6 +296,23 @@ class Placement:
     @property
     def rested(self) -> int:
         return 0 if self.cut else self.unfilled
+
+    @property
+    def cost(self) -> int:
+        """What its fills cost, in cents."""
+        return sum(fill.quantity * fill.resting.price for fill in self.fills)
+
+    @property
+    def reserve(self) -> int:
+        """What it locks first of all, in smallest units of the reserved asset."""
+        unit = self.terms.unit_reserve
+        return self.cost if unit is None else self.terms.quantity * unit
+
+    @property
+    def released_by_cut(self) -> int:
+        """What the cut gives back of it."""
+        unit = self.terms.unit_reserve
+        return self.unfilled * unit if self.cut and unit is not None else 0
 
 
 @dataclass(slots=True)
@@ -382,20 +424,59 @@ class Book:
 # ------------------------------------------------------------------------------------------------------- decisions
 
 
-def terms(request: Place, certificate: Certificate) -> Terms:
-    """Check the shape of a new order against the certificate's grid.
+def band(certificate: Certificate, percent: Decimal | None) -> Band | None:
+    """Return the band around the reference price; None when there is no reference or no percentage.
 
-    Raises: InvalidInput, InvalidPrice, InvalidQuantity.
+    Exact: both ends are cut towards the reference price, never past the percentage.
     """
-    if request.order_type is not OrderType.LIMIT or request.time_in_force is not TimeInForce.GTC:
-        raise errors.InvalidInput(
-            "This market takes LIMIT orders that are good till cancelled (GTC).",
-            field="orderType" if request.order_type is not OrderType.LIMIT else "timeInForce",
-            supported=["LIMIT/GTC"],
-        )
-    price = _on_grid(request.price, certificate)
+    reference = certificate.reference_price
+    if reference is None or percent is None:
+        return None
+    middle = reference.scaleb(money.PRICE_DECIMALS)
+    width = middle * percent / 100
+    return Band(
+        int((middle - width).to_integral_value(ROUND_CEILING)), int((middle + width).to_integral_value(ROUND_FLOOR))
+    )
+
+
+def terms(request: Place, certificate: Certificate, limits: Band | None = None) -> Terms:
+    """Check the shape of a new order against the certificate's grid and its band.
+
+    Raises: InvalidPrice, InvalidQuantity.
+    """
+    price = _limit_price(request, certificate, limits)
     quantity = units_of_quantity(request.quantity, certificate)
-    return Terms(request.certificate_type, request.side, price, quantity)
+    return Terms(
+        request.certificate_type,
+        request.side,
+        request.order_type,
+        request.time_in_force,
+        price,
+        quantity,
+        int(certificate.lot_size),
+    )
+
+
+def _limit_price(request: Place, certificate: Certificate, limits: Band | None) -> int | None:
+    if request.order_type is OrderType.MARKET:
+        if request.price is not None:
+            raise errors.InvalidPrice(
+                "A MARKET order takes what the book offers and has no price.",
+                field="price",
+                requested=str(request.price),
+            )
+        return None
+    cents = _on_grid(request.price, certificate)
+    if limits and not limits.lowest <= cents <= limits.highest:
+        lowest, highest = f"{money.price(limits.lowest):f}", f"{money.price(limits.highest):f}"
+        raise errors.InvalidPrice(
+            f"The price must be from {lowest} to {highest}: the band around the reference price.",
+            field="price",
+            requested=str(request.price),
+            lowest=lowest,
+            highest=highest,
+        )
+    return cents
 
 
 def _on_grid(price: Decimal | None, certificate: Certificate) -> int:
@@ -439,34 +520,69 @@ def units_of_quantity(quantity: Decimal, certificate: Certificate) -> int:
     return int(quantity)
 
 
-def place(book: Book, terms: Terms, party: Party, certificate: Certificate, available: int, locked: int) -> Placement:
+def place(
+    book: Book,
+    terms: Terms,
+    party: Party,
+    certificate: Certificate,
+    available: int,
+    locked: int,
+    limits: Band | None = None,
+) -> Placement:
     """Decide what a new order does. Changes nothing.
 
     Units: available and locked in smallest units of `terms.reserved_asset`.
     Raises: SideNotAllowed, MarketMakerInactive, UserInactive, KycRequired, MarketHalted, InsufficientBalance,
-    SelfTrade.
+    SelfTrade, NoLiquidity.
     """
     _may_trade(terms, party, certificate)
-    if terms.reserve > available:
-        asset = terms.reserved_asset
-        figures = {
-            name: f"{money.decimal(asset, figure):f}"
-            for name, figure in (("requested", terms.reserve), ("available", available), ("locked", locked))
-        }
-        raise errors.InsufficientBalance(
-            f"{party.name} has {figures['available']} {asset} available; this order needs {figures['requested']}.",
-            field="quantity",
-            asset=asset.value,
-            **figures,
-        )
-    fills, met_own = _match(book, terms, party.holder_id)
-    if met_own and not fills:
+    if terms.unit_reserve is not None:
+        _require(terms, party, terms.quantity * terms.unit_reserve, available, locked)
+    walk = _match(book, terms, party.holder_id, limits, available)
+    left = terms.quantity - walk.quantity
+    if walk.stop is CancelReason.CASH_EXHAUSTED and (terms.is_all_or_nothing or not walk.fills):
+        rich = _match(book, terms, party.holder_id, limits, None)
+        one_lot = rich.fills[0].resting.price * terms.lot
+        _require(terms, party, rich.cost if terms.is_all_or_nothing else one_lot, available, locked)
+    if not walk.fills and walk.own:
         raise errors.SelfTrade(
             "This order would trade with an order of the same holder. Cancel that order first, or change the price.",
-            field="price",
-            orderId=str(met_own.order_id),
+            field=None if terms.price is None else "price",
+            orderId=str(walk.own.order_id),
         )
-    return Placement(terms, tuple(fills), CancelReason.SELF_TRADE if met_own else None)
+    if (left and terms.is_all_or_nothing) or (not walk.fills and not terms.rests):
+        raise errors.NoLiquidity(
+            f"The book offers {walk.quantity} of {terms.quantity} {terms.certificate_type} on these terms.",
+            field="quantity",
+            requested=str(terms.quantity),
+            offered=str(walk.quantity),
+        )
+    return Placement(terms, walk.fills, _cut(terms, walk.stop) if left else None)
+
+
+def _require(terms: Terms, party: Party, needed: int, available: int, locked: int) -> None:
+    if needed <= available:
+        return
+    asset = terms.reserved_asset
+    figures = {
+        name: f"{money.decimal(asset, figure):f}"
+        for name, figure in (("requested", needed), ("available", available), ("locked", locked))
+    }
+    raise errors.InsufficientBalance(
+        f"{party.name} has {figures['available']} {asset} available; this order needs {figures['requested']}.",
+        field="quantity",
+        asset=asset.value,
+        **figures,
+    )
+
+
+def _cut(terms: Terms, stop: CancelReason | None) -> CancelReason | None:
+    """Return why the rest of a new order is cancelled; None when it rests."""
+    if stop is not None:
+        return stop
+    if terms.order_type is OrderType.MARKET:
+        return CancelReason.MARKET_REMAINDER
+    return CancelReason.IOC_REMAINDER if terms.time_in_force is TimeInForce.IOC else None
 
 
 def _may_trade(terms: Terms, party: Party, certificate: Certificate) -> None:
@@ -489,23 +605,55 @@ def _may_trade(terms: Terms, party: Party, certificate: Certificate) -> None:
         )
 
 
-def _match(book: Book, terms: Terms, holder_id: UUID) -> tuple[list[Fill], Resting | None]:
-    """Walk the other side, best price and oldest order first; stop at an order of the same holder."""
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """What a new order meets: its fills, and what stopped it before quantity or matching prices ran out."""
+
+    fills: tuple[Fill, ...]
+    stop: CancelReason | None = None
+    own: Resting | None = None
+
+    @property
+    def quantity(self) -> int:
+        return sum(fill.quantity for fill in self.fills)
+
+    @property
+    def cost(self) -> int:
+        return sum(fill.quantity * fill.resting.price for fill in self.fills)
+
+
+def _match(book: Book, terms: Terms, holder_id: UUID, limits: Band | None, cash: int | None) -> _Walk:
+    """Walk the other side, best price and oldest order first.
+
+    A MARKET order stops at the band, a MARKET buy where the cash ends (None: without end).
+    """
     fills: list[Fill] = []
     left = terms.quantity
     is_buy = terms.side is OrderSide.BUY
+    worst, beyond = terms.price, None
+    if worst is None and limits is not None:
+        worst, beyond = (limits.highest if is_buy else limits.lowest), CancelReason.PRICE_BAND
+    if terms.unit_reserve is not None:
+        cash = None  # reserved before
     for price, level in book.sides[OrderSide.SELL if is_buy else OrderSide.BUY]:
-        if price > terms.price if is_buy else price < terms.price:
-            break
+        if worst is not None and (price > worst if is_buy else price < worst):
+            return _Walk(tuple(fills), beyond)
         for resting in level.orders.values():
             if resting.holder_id == holder_id:
-                return fills, resting
+                return _Walk(tuple(fills), CancelReason.SELF_TRADE, resting)
             quantity = min(left, resting.remaining)
+            if cash is not None:
+                affordable = cash // (price * terms.lot) * terms.lot
+                if affordable < quantity:
+                    if affordable:
+                        fills.append(Fill(resting, affordable, False))
+                    return _Walk(tuple(fills), CancelReason.CASH_EXHAUSTED)
+                cash -= quantity * price
             fills.append(Fill(resting, quantity, quantity == resting.remaining))
             left -= quantity
             if left == 0:
-                return fills, None
-    return fills, None
+                return _Walk(tuple(fills))
+    return _Walk(tuple(fills))
 
 
 def cancel(request: Cancel, order: Order | None, book: Book | None) -> Resting:
