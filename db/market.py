@@ -44,6 +44,7 @@ class BookState:
     sequence: int
     priority: int
     last_price: Decimal | None
+    band_percent: Decimal | None
 
 
 @dataclass(slots=True)
@@ -65,7 +66,7 @@ class Event:
     sequence: int
     kind: EventKind
     order_id: UUID
-    price: int
+    price: int | None
     quantity: int
     rested: int
     priority: int
@@ -83,12 +84,15 @@ async def lock(transaction: Transaction) -> dict[CertificateType, BookState]:
     )
     # A statement of its own: the snapshot of the one above is older than the wait for the lock, and would show the
     # certificates (and the clock) as they were before the last holder of the lock changed them.
-    rows = await transaction.connection.fetch("SELECT *, clock_timestamp() AS now FROM certificates")
+    rows = await transaction.connection.fetch(
+        "SELECT c.*, s.price_band_percent, clock_timestamp() AS now FROM certificates c CROSS JOIN settings s"
+    )
     transaction.see_clock(rows[0]["now"])
     certificates = {row["certificate_type"]: certificate_of(row) for row in rows}
+    band_percent = rows[0]["price_band_percent"]
     return {
         CertificateType(row["certificate_type"]): BookState(
-            certificates[row["certificate_type"]], row["sequence"], row["priority"], row["last_price"]
+            certificates[row["certificate_type"]], row["sequence"], row["priority"], row["last_price"], band_percent
         )
         for row in books
     }
@@ -472,7 +476,7 @@ def _event_row(event: Event, now: datetime) -> tuple[object, ...]:
         event.sequence,
         event.kind,
         event.order_id,
-        money.price(event.price),
+        None if event.price is None else money.price(event.price),
         Decimal(event.quantity),
         Decimal(event.rested),
         event.priority,
