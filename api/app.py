@@ -30,6 +30,7 @@ from api.books import Books, read_picture, read_sequences
 from api.context import Context, Services
 from api.errors import Code, RequestError
 from api.events import Events, cancel, supervise
+from api.feeds import Holdings, Journal
 from api.guard import Guard
 from api.http import GraphQLView
 from api.settings import Settings, load
@@ -83,6 +84,9 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(books.stop)
         trail = Trail(events, reader)
         stack.push_async_callback(trail.stop)
+        journal, holdings = Journal(events, reader), Holdings(events, reader)
+        stack.push_async_callback(journal.stop)
+        stack.push_async_callback(holdings.stop)
         numbers = Numbers(pool, client, f"carbondesk:{name}:")
         stack.push_async_callback(numbers.stop)
         passwords = auth.Passwords()
@@ -106,7 +110,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         for name, work in chores:
             task = asyncio.create_task(supervise(name, work), name=name)
             stack.push_async_callback(cancel, [task])
-        yield Services(pool, reader, units, desk, books, trail, passwords)
+        yield Services(pool, reader, units, desk, books, trail, journal, holdings, passwords)
 
 
 async def _close_leases(pool: Pool) -> None:

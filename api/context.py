@@ -30,6 +30,7 @@ from domain.tickets import Payload
 
 if TYPE_CHECKING:
     from api.books import Books
+    from api.feeds import Holdings, Journal
     from api.trail import Trail
 
 K = TypeVar("K", bound=Hashable)
@@ -47,6 +48,8 @@ class Services:
     desk: Desk
     books: Books
     trail: Trail
+    journal: Journal
+    holdings: Holdings
     passwords: Passwords
 
 

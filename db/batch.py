@@ -402,10 +402,11 @@ class Batch:
     # ------------------------------------------------------------------------------------------------------ writing up
 
     async def store(self, units: Units, steps: Sequence[Step]) -> None:
-        """Write everything that was decided, tickets last.
+        """Write everything that was decided, tickets last, in one statement.
 
         Locks: the accounts of the other parties; only a holder of the market lock ever locks several.
         """
+        self.transaction.gathers = True
         counts = sum(step.placed.ticket_count for step in steps if step.placed)
         numbers = iter(await self.transaction.draw(counts))
         for step in steps:

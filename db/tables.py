@@ -5,8 +5,9 @@ Column order is the order in which rows are written and in which a ticket's dige
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache, partial
 from typing import Any, Protocol
 
 from sqlalchemy import (
@@ -327,6 +328,8 @@ _ARRAY_TYPES: dict[type[TypeEngine[Any]], str] = {
     ARRAY: "text",  # an array of arrays would be flattened by unnest: each goes as its literal
     JSONB: "text",
 }
+_PARAMETER = re.compile(r"\$(\d+)")
+STATEMENTS_REMEMBERED_MAX = 64  # the mixes of one batch: with or without trades, cancels, keys
 _CASTS: dict[type[TypeEngine[Any]], str] = {ARRAY: "::text[]", JSONB: "::jsonb"}
 
 
@@ -350,6 +353,22 @@ def insert_sql(table: Table) -> str:
     arrays = ", ".join(f"${index}::{_array_type(column)}[]" for index, column in enumerate(columns, start=1))
     values = ", ".join(f'r."{column.name}"{_CASTS.get(type(column.type), "")}' for column in columns)
     return f"INSERT INTO {table.name} ({names}) SELECT {values} FROM unnest({arrays}) AS r({names})"  # noqa: S608 - names of our own tables
+
+
+@lru_cache(maxsize=STATEMENTS_REMEMBERED_MAX)
+def together_sql(statements: tuple[str, ...]) -> str:
+    """Return one statement that does what several do, their parameters in a row."""
+    parts = []
+    before = 0
+    for index, sql in enumerate(statements):
+        numbers = [int(number) for number in _PARAMETER.findall(sql)]
+        parts.append(f"w{index} AS ({_PARAMETER.sub(partial(_shifted, before), sql)})")
+        before += max(numbers)
+    return f"WITH {', '.join(parts)} SELECT"
+
+
+def _shifted(by: int, parameter: re.Match[str]) -> str:
+    return f"${int(parameter[1]) + by}"
 
 
 def _array_type(column: Column[Any]) -> str:

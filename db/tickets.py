@@ -57,17 +57,7 @@ async def store(transaction: Transaction, drafts: Sequence[Draft]) -> None:
         )
         digest = tickets.digest(ticket, payload, transaction.effects.get(ticket.ticket_id, []))
         logs.append(_log_row(ticket, digest))
-        payloads.append(
-            (
-                ticket.year,
-                ticket.number,
-                payload.salt,
-                *(
-                    None if part is None else canonical(part)
-                    for part in (payload.request, payload.response, payload.before, payload.after)
-                ),
-            )
-        )
+        payloads.append((ticket.year, ticket.number, payload.salt, *payload.texts))
     await transaction.insert(tables.ticket_logs, logs)
     await transaction.insert(tables.ticket_payloads, payloads)
 

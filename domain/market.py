@@ -643,9 +643,8 @@ def _match(book: Book, terms: Terms, holder_id: UUID, limits: Band | None, cash:
                 return _Walk(tuple(fills), CancelReason.SELF_TRADE, resting)
             quantity = min(left, resting.remaining)
             if cash is not None:
-                affordable = cash // (price * terms.lot) * terms.lot
-                if affordable < quantity:
-                    if affordable:
+                if quantity * price > cash:
+                    if affordable := cash // (price * terms.lot) * terms.lot:
                         fills.append(Fill(resting, affordable, False))
                     return _Walk(tuple(fills), CancelReason.CASH_EXHAUSTED)
                 cash -= quantity * price

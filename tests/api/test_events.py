@@ -138,7 +138,7 @@ async def test_the_backend_queue_is_bounded_and_says_resync(redis: RedisServer) 
 
 
 async def test_notices_of_both_processes_arrive_once_and_in_order(events: Events, other: Events) -> None:
-    with events.listen("book") as here, other.listen("book") as there, other.listen("orders") as elsewhere:
+    with events.listen("book") as here, other.listen("book") as there, other.listen("balances") as elsewhere:
         for number in range(300):
             events.publish("book", note(number))
         expected = [note(number) for number in range(300)]
@@ -258,7 +258,7 @@ async def test_others_hear_resync_for_notices_redis_did_not_take(
 ) -> None:
     # The publisher alone loses Redis; the other process sees no loss of its own.
     monkeypatch.setattr(events, "_hold_until", time.monotonic() + 0.5)
-    with events.listen("book") as here, other.listen("book") as there, other.listen("orders") as unconcerned:
+    with events.listen("book") as here, other.listen("book") as there, other.listen("balances") as unconcerned:
         events.publish("book", note(1))
         assert await take(here, 1) == [note(1)]
         assert await take(there, 1) == [RESYNC]

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -61,12 +60,12 @@ class World:
 
 
 @pytest.fixture(scope="module")
-async def world(api: Api) -> AsyncIterator[World]:
+async def world(api: Api) -> World:
     maker = await api.maker("MM-Refused", CEA="100", EUR="10")
     trader = await api.trader(EUR="1000", CEA="10")
     ask = await api.sell(maker["id"], "30.00", "10")
     bid = await api.order(trader, "BUY", "20.00", "10")
-    yield World(api, maker["id"], maker["user"]["id"], trader, ask["order"]["id"], bid["order"]["id"])
+    return World(api, maker["id"], maker["user"]["id"], trader, ask["order"]["id"], bid["order"]["id"])
 
 
 async def malformed(api: Api, response: httpx.Response, before: dict[str, str], count: int, *actions: str) -> Any:
@@ -95,7 +94,8 @@ async def malformed(api: Api, response: httpx.Response, before: dict[str, str], 
 async def test_an_id_that_names_nothing_is_that_noun_s_not_found(world: World, unknown: str) -> None:
     api, trader = world.api, world.trader.token
     cases: list[tuple[str, str, str | None, dict[str, Any], str]] = [
-        ("MARKET_MAKER_NOT_FOUND", PLACE_MARKET_ORDER, None, {"input": world.sell(marketMakerId=unknown)}, "marketMakerId"),
+        ("MARKET_MAKER_NOT_FOUND", PLACE_MARKET_ORDER, None, {"input": world.sell(marketMakerId=unknown)},
+         "marketMakerId"),
         ("MARKET_MAKER_NOT_FOUND", TRANSACT, None, {"input": world.transact(marketMakerId=unknown)}, "marketMakerId"),
         ("MARKET_MAKER_NOT_FOUND", UPDATE_MAKER, None, {"id": unknown, "input": {"name": "New"}}, "id"),
         ("MARKET_MAKER_NOT_FOUND", DELETE_MAKER, None, {"id": unknown}, "id"),
@@ -141,7 +141,9 @@ async def test_a_price_off_the_tick_zero_or_too_high_is_refused(world: World, pr
 async def test_a_limit_order_without_price_is_refused(world: World) -> None:
     for price in ({}, {"price": None}):
         refusal = await world.api.refused(
-            "INVALID_PRICE", PLACE_MARKET_ORDER, input={**{k: v for k, v in world.sell().items() if k != "price"}, **price}
+            "INVALID_PRICE",
+            PLACE_MARKET_ORDER,
+            input={**{k: v for k, v in world.sell().items() if k != "price"}, **price},
         )
         assert (refusal["field"], refusal["message"]) == ("price", "A LIMIT order needs a price.")
 
@@ -169,8 +171,8 @@ async def test_tick_and_lot_of_the_certificate_are_read_in_the_transaction(world
         await world.api.sql("UPDATE certificates SET tick_size = 0.01, lot_size = 1 WHERE certificate_type = 'EUA'")
 
 
-WRONG_NUMBERS = ["-5", "NaN", "nan", "Infinity", "-Infinity", "1e400", "1e2", "1E2", "+5", " 5", "5 ", "1_000", "5,0", ".5",
-                 "5.", "", "٥", "0x10", "5" * 13, "0.123456789", "9" * 5_000]  # fmt: skip
+WRONG_NUMBERS = ["-5", "NaN", "nan", "Infinity", "-Infinity", "1e400", "1e2", "1E2", "+5", " 5", "5 ", "1_000", "5,0",
+                 ".5", "5.", "", "٥", "0x10", "5" * 13, "0.123456789", "9" * 5_000]  # fmt: skip
 
 
 @pytest.mark.parametrize("number", WRONG_NUMBERS, ids=[number[:14] or "empty" for number in WRONG_NUMBERS])
@@ -391,11 +393,69 @@ async def test_an_order_that_meets_its_own_holder_s_after_a_trade_is_cut_there(w
     assert await api.balance(world.trader.id, "CEA") == ("7", "0")
 
 
-async def test_orders_of_kinds_that_are_not_served_yet_are_refused(world: World) -> None:
-    for other, field in (({"orderType": "MARKET"}, "orderType"), ({"timeInForce": "IOC"}, "timeInForce"),
-                         ({"timeInForce": "FOK"}, "timeInForce")):  # fmt: skip
-        refusal = await world.api.refused("INVALID_INPUT", PLACE_MARKET_ORDER, input=world.sell(**other))
-        assert (refusal["field"], refusal["details"]) == (field, {"supported": ["LIMIT/GTC"]})
+async def test_a_market_order_with_a_price_is_refused(world: World) -> None:
+    for force in ("GTC", "IOC", "FOK"):
+        for document, asked, token in (
+            (PLACE_MARKET_ORDER, world.sell(orderType="MARKET", timeInForce=force), None),
+            (PLACE_ORDER, world.buy(orderType="MARKET", timeInForce=force), world.trader.token),
+        ):
+            refusal = await world.api.refused("INVALID_PRICE", document, token, input=asked)
+            assert (refusal["field"], refusal["details"]) == ("price", {"requested": asked["price"]})
+            assert refusal["message"] == "A MARKET order takes what the book offers and has no price."
+
+
+async def test_an_order_that_may_not_wait_and_finds_nothing_is_refused_with_the_figures(world: World) -> None:
+    """The book has a bid of 10 at 20.00 and an ask of 10 at 30.00."""
+    buyer = await world.api.trader(EUR="1000")
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"price": "29.99", "quantity": "5", "timeInForce": "IOC"}, "0"),
+        ({"price": "29.99", "quantity": "5", "timeInForce": "FOK"}, "0"),
+        ({"price": "30.00", "quantity": "11", "timeInForce": "FOK"}, "10"),
+        ({"price": None, "quantity": "11", "orderType": "MARKET", "timeInForce": "FOK"}, "10"),
+    ]
+    for asked, offered in cases:
+        refusal = await world.api.refused("NO_LIQUIDITY", PLACE_ORDER, buyer.token, input=world.buy(**asked))
+        assert (refusal["field"], refusal["details"]) == (
+            "quantity",
+            {"requested": asked["quantity"], "offered": offered},
+        )
+    refusal = await world.api.refused(
+        "NO_LIQUIDITY", PLACE_MARKET_ORDER, input=world.sell(price="20.01", timeInForce="IOC")
+    )
+    assert refusal["message"] == "The book offers 0 of 5 CEA on these terms."
+    nothing = world.sell(certificateType="EUA", orderType="MARKET", price=None, quantity="1")
+    await world.api.transact({"marketMakerId": world.maker_id}, "EUA", "DEPOSIT", "1")
+    await world.api.refused("NO_LIQUIDITY", PLACE_MARKET_ORDER, input=nothing)
+
+
+async def test_a_market_order_that_the_balance_does_not_cover_names_the_figures(world: World) -> None:
+    sale = world.sell(orderType="MARKET", price=None, quantity="91")
+    refusal = await world.api.refused("INSUFFICIENT_BALANCE", PLACE_MARKET_ORDER, input=sale)
+    assert refusal["details"] == {"asset": "CEA", "requested": "91", "available": "90", "locked": "10"}
+    assert refusal["ticket"]["summary"] == "SELL 91 CEA: refused"
+    poor = await world.api.trader(EUR="29.99")
+    for force, requested in (("GTC", "30.00"), ("IOC", "30.00"), ("FOK", "90.00")):
+        purchase = world.buy(orderType="MARKET", price=None, quantity="3", timeInForce=force)
+        refusal = await world.api.refused("INSUFFICIENT_BALANCE", PLACE_ORDER, poor.token, input=purchase)
+        assert refusal["details"] == {"asset": "EUR", "requested": requested, "available": "29.99", "locked": "0.00"}
+
+
+async def test_a_price_outside_the_band_is_refused_with_its_ends(world: World) -> None:
+    await world.api.sql("UPDATE settings SET price_band_percent = 4")
+    await world.api.sql("UPDATE certificates SET reference_price = 25 WHERE certificate_type = 'CEA'")
+    try:
+        for price in ("23.99", "26.01"):
+            for force in ("GTC", "IOC", "FOK"):
+                asked = world.sell(price=price, timeInForce=force)
+                refusal = await world.api.refused("INVALID_PRICE", PLACE_MARKET_ORDER, input=asked)
+                assert refusal["details"] == {"requested": price, "lowest": "24.00", "highest": "26.00"}
+        asked = world.buy(orderType="MARKET", price=None)
+        buyer = await world.api.trader(EUR="1000")
+        refusal = await world.api.refused("NO_LIQUIDITY", PLACE_ORDER, buyer.token, input=asked)  # the ask is at 30.00
+        assert refusal["details"] == {"requested": "5", "offered": "0"}
+    finally:
+        await world.api.sql("UPDATE settings SET price_band_percent = NULL")
+        await world.api.sql("UPDATE certificates SET reference_price = NULL")
 
 
 # -------------------------------------------------------------------------------------------------------------- cancel
@@ -442,7 +502,9 @@ async def test_an_email_address_must_look_like_one(world: World, email: str) -> 
     api = world.api
     asked = {"email": email, "name": "U", "role": "TRADER", "password": PASSWORD}
     assert (await api.refused("INVALID_INPUT", CREATE_USER, input=asked))["field"] == "email"
-    assert (await api.refused("INVALID_INPUT", CREATE_MAKER, input={"name": "MM-E", "email": email}))["field"] == "email"
+    assert (await api.refused("INVALID_INPUT", CREATE_MAKER, input={"name": "MM-E", "email": email}))[
+        "field"
+    ] == "email"
 
 
 async def test_an_email_address_is_taken_in_any_case(world: World) -> None:
@@ -575,7 +637,13 @@ async def test_of_two_problems_the_first_in_the_list_is_the_answer(world: World)
     asleep = await api.maker("MM-Both")
     await api.ask(DELETE_MAKER, id=asleep["id"])
     cases: list[tuple[str, str, str | None, dict[str, Any]]] = [
-        ("INVALID_INPUT", PLACE_MARKET_ORDER, None, {"input": world.sell(price="0.001", timeInForce="IOC")}),
+        ("INVALID_INPUT", PLACE_MARKET_ORDER, None, {"input": world.sell(price="0.001", idempotencyKey="")}),
+        ("INVALID_PRICE", PLACE_MARKET_ORDER, None, {"input": world.sell(price="0.001", timeInForce="IOC")}),
+        ("INVALID_PRICE", PLACE_MARKET_ORDER, None, {"input": world.sell(orderType="MARKET", quantity="0")}),
+        ("INSUFFICIENT_BALANCE", PLACE_ORDER, world.trader.token,
+         {"input": world.buy(side="SELL", price="20.00", quantity="11", timeInForce="FOK")}),
+        ("SELF_TRADE", PLACE_ORDER, world.trader.token,
+         {"input": world.buy(side="SELL", price="20.00", quantity="1", timeInForce="FOK")}),
         ("INVALID_PRICE", PLACE_MARKET_ORDER, None, {"input": world.sell(price="0.001", quantity="0")}),
         ("INVALID_PRICE", PLACE_MARKET_ORDER, None, {"input": world.sell(price="0", marketMakerId=nobody)}),
         ("INVALID_QUANTITY", PLACE_MARKET_ORDER, None, {"input": world.sell(quantity="0", marketMakerId=nobody)}),

@@ -1,24 +1,18 @@
 """What can be watched, over graphql-transport-ws: whole books and the live tail of tickets, across two processes."""
 
 import asyncio
-import contextlib
-import os
-import socket
-import sys
 import time
 import zlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import asyncpg
-import httpx
 import pytest
-from gql import GraphQLRequest
 from gql.transport.exceptions import TransportQueryError
 
 from api.settings import Settings
 from tests.redis_server import RedisServer, free_port
+from tests.watching import following, none_within, until
 from tests.world import CANCEL_MARKET_ORDER, Api, serving
 
 BOOK = """subscription($type: CertificateType!, $depth: Int) { orderBook(certificateType: $type, depth: $depth) {
@@ -26,48 +20,8 @@ BOOK = """subscription($type: CertificateType!, $depth: Int) { orderBook(certifi
   lastPrice checksum at } }"""
 TICKETS = """subscription($filter: TicketFilter, $after: ID) { tickets(filter: $filter, after: $after) {
   ticketId actionType status summary user { id } requestPayload } }"""
-ROOT = Path(__file__).parents[2]
 PORTS = range(23500, 23600)
-START_SECONDS_MAX = 30
-EVENT_SECONDS_MAX = 10
 SEEN_SECONDS_MAX = 2.5  # the promise is 0.25 s; the machine of the tests is shared
-
-
-@contextlib.asynccontextmanager
-async def following(session: Any, document: str, **variables: Any) -> AsyncIterator[Any]:
-    """Subscribe at once; yield a function that waits for the next event, or raises what ended the stream."""
-    stream = session.subscribe(GraphQLRequest(document, variable_values=variables))
-    events: asyncio.Queue[Any] = asyncio.Queue()
-
-    async def pump() -> None:
-        try:
-            async for event in stream:
-                (value,) = event.values()
-                events.put_nowait(value)
-        except TransportQueryError as error:
-            events.put_nowait(error)
-
-    async def next_event() -> Any:
-        async with asyncio.timeout(EVENT_SECONDS_MAX):
-            event = await events.get()
-        if isinstance(event, Exception):
-            raise event
-        return event
-
-    task = asyncio.create_task(pump())
-    try:
-        yield next_event
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def until(event: Any, condition: Any) -> Any:
-    """Wait for the first event for which the condition holds."""
-    async with asyncio.timeout(EVENT_SECONDS_MAX):
-        while not condition(found := await event()):
-            pass
-    return found
 
 
 async def newest(api: Api, event: Any) -> int:
@@ -76,48 +30,6 @@ async def newest(api: Api, event: Any) -> int:
     sequence: int = found["orderBook"]["sequence"]
     await until(event, lambda one: one["sequence"] == sequence)
     return sequence
-
-
-async def none_within(event: Any, seconds: float) -> bool:
-    """Tell whether no event comes within so many seconds."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event()
-    except TimeoutError:
-        return True
-    return False
-
-
-@pytest.fixture(scope="module")
-async def other(api: Api, settings: Settings) -> AsyncIterator[Api]:
-    """Serve a second process on the same database and Redis."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        **os.environ,
-        "CARBONDESK_HOME": str(settings.home),
-        "DATABASE_URL": settings.database_url or "",
-        "REDIS_URL": settings.redis_url or "",
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "uvicorn", "api.app:serve_app", "--factory", "--port", str(port), "--log-level", "warning",
-        cwd=ROOT, env=environment, stdout=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(START_SECONDS_MAX), httpx.AsyncClient() as client:
-            while True:
-                assert process.returncode is None, "the second process ended"
-                with contextlib.suppress(httpx.TransportError):
-                    if (await client.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200:
-                        break
-                await asyncio.sleep(0.05)
-        second = Api(f"http://127.0.0.1:{port}/graphql", api.database_url)
-        second.admin_email, second.admin_token = api.admin_email, api.admin_token
-        yield second
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 # ---------------------------------------------------------------------------------------------------------------- books

@@ -42,7 +42,9 @@ class Process:
     kept: list[Attempt] = field(default_factory=list)
     admin_id: UUID | None = None
 
-    def attempt(self, name: str, request: dict[str, Any], user_id: UUID | None = None, key: str | None = None) -> Attempt:
+    def attempt(
+        self, name: str, request: dict[str, Any], user_id: UUID | None = None, key: str | None = None
+    ) -> Attempt:
         return Attempt(
             attempt_id=uuid4(),
             field=name,
@@ -85,6 +87,7 @@ class Process:
         made = await self.run(
             "createUser", {}, lambda write: people.create(write, new, "hash"), stories.of_created_user, UserOutcome
         )
+        assert made.outcome is not None
         user_id: UUID = made.outcome.user.id
         if kyc:
             await self.run(
@@ -107,6 +110,7 @@ class Process:
         made = await self.run(
             "createMarketMaker", {}, lambda write: makers.create(write, new), stories.of_created_maker, MakerOutcome
         )
+        assert made.outcome is not None
         outcome: MakerOutcome = made.outcome
         return outcome
 
@@ -140,14 +144,17 @@ class Process:
         holder: UUID | MakerOutcome,
         side: str,
         quantity: str,
-        price: str,
+        price: str | None,
         key: str | None = None,
         certificate_type: CertificateType = CEA,
+        force: TimeInForce = TimeInForce.GTC,
     ) -> Answer[PlacedOutcome]:
-        """Place an order as a trader, or for a market maker as the admin."""
+        """Place an order as a trader, or for a market maker as the admin; price None: at market."""
         is_maker = isinstance(holder, MakerOutcome)
         maker_id = str(holder.maker.id) if isinstance(holder, MakerOutcome) else None
+        order_type = OrderType.MARKET if price is None else OrderType.LIMIT
         asked = {"side": side, "quantity": quantity, "price": price, "certificateType": certificate_type.value}
+        asked |= {"orderType": order_type.value, "timeInForce": force.value}
         if maker_id:
             asked["marketMakerId"] = maker_id
         command = Place(
@@ -155,9 +162,9 @@ class Process:
             market_maker_id=maker_id,
             certificate_type=certificate_type,
             side=OrderSide(side),
-            order_type=OrderType.LIMIT,
-            time_in_force=TimeInForce.GTC,
-            price=Decimal(price),
+            order_type=order_type,
+            time_in_force=force,
+            price=None if price is None else Decimal(price),
             quantity=Decimal(quantity),
         )
         name, actor = ("placeMarketOrder", None) if is_maker else ("placeOrder", command.holder_id)
