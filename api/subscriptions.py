@@ -10,8 +10,9 @@ import strawberry
 
 from api.context import Info
 from api.errors import Code, RequestError
+from api.figures import OrderBook
 from api.inputs import TicketFilter
-from api.objects import OrderBook, Ticket
+from api.objects import Ticket
 from api.policy import Allow, Policy
 from api.queries import DEPTH, Depth, Which, checked_depth
 from domain.errors import DomainError

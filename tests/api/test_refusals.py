@@ -1,17 +1,13 @@
 """Wrong input: an answer that a person can act on, a FAILED ticket, and nothing moved."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import httpx
 import pytest
 
-from api.app import WRITE_CONNECTIONS_MAX
 from tests.world import CANCEL_MARKET_ORDER, CANCEL_ORDER, PASSWORD, PLACE_MARKET_ORDER, PLACE_ORDER, Api, Trader
 
 CREATE_MAKER = """mutation($input: CreateMarketMakerInput!) { createMarketMaker(input: $input) {
@@ -61,12 +57,12 @@ class World:
 
 
 @pytest.fixture(scope="module")
-async def world(api: Api) -> AsyncIterator[World]:
+async def world(api: Api) -> World:
     maker = await api.maker("MM-Refused", CEA="100", EUR="10")
     trader = await api.trader(EUR="1000", CEA="10")
     ask = await api.sell(maker["id"], "30.00", "10")
     bid = await api.order(trader, "BUY", "20.00", "10")
-    yield World(api, maker["id"], maker["user"]["id"], trader, ask["order"]["id"], bid["order"]["id"])
+    return World(api, maker["id"], maker["user"]["id"], trader, ask["order"]["id"], bid["order"]["id"])
 
 
 async def malformed(api: Api, response: httpx.Response, before: dict[str, str], count: int, *actions: str) -> Any:
@@ -95,7 +91,8 @@ async def malformed(api: Api, response: httpx.Response, before: dict[str, str], 
 async def test_an_id_that_names_nothing_is_that_noun_s_not_found(world: World, unknown: str) -> None:
     api, trader = world.api, world.trader.token
     cases: list[tuple[str, str, str | None, dict[str, Any], str]] = [
-        ("MARKET_MAKER_NOT_FOUND", PLACE_MARKET_ORDER, None, {"input": world.sell(marketMakerId=unknown)}, "marketMakerId"),
+        ("MARKET_MAKER_NOT_FOUND", PLACE_MARKET_ORDER, None, {"input": world.sell(marketMakerId=unknown)},
+         "marketMakerId"),
         ("MARKET_MAKER_NOT_FOUND", TRANSACT, None, {"input": world.transact(marketMakerId=unknown)}, "marketMakerId"),
         ("MARKET_MAKER_NOT_FOUND", UPDATE_MAKER, None, {"id": unknown, "input": {"name": "New"}}, "id"),
         ("MARKET_MAKER_NOT_FOUND", DELETE_MAKER, None, {"id": unknown}, "id"),
@@ -141,7 +138,9 @@ async def test_a_price_off_the_tick_zero_or_too_high_is_refused(world: World, pr
 async def test_a_limit_order_without_price_is_refused(world: World) -> None:
     for price in ({}, {"price": None}):
         refusal = await world.api.refused(
-            "INVALID_PRICE", PLACE_MARKET_ORDER, input={**{k: v for k, v in world.sell().items() if k != "price"}, **price}
+            "INVALID_PRICE",
+            PLACE_MARKET_ORDER,
+            input={**{k: v for k, v in world.sell().items() if k != "price"}, **price},
         )
         assert (refusal["field"], refusal["message"]) == ("price", "A LIMIT order needs a price.")
 
@@ -169,8 +168,8 @@ async def test_tick_and_lot_of_the_certificate_are_read_in_the_transaction(world
         await world.api.sql("UPDATE certificates SET tick_size = 0.01, lot_size = 1 WHERE certificate_type = 'EUA'")
 
 
-WRONG_NUMBERS = ["-5", "NaN", "nan", "Infinity", "-Infinity", "1e400", "1e2", "1E2", "+5", " 5", "5 ", "1_000", "5,0", ".5",
-                 "5.", "", "٥", "0x10", "5" * 13, "0.123456789", "9" * 5_000]  # fmt: skip
+WRONG_NUMBERS = ["-5", "NaN", "nan", "Infinity", "-Infinity", "1e400", "1e2", "1E2", "+5", " 5", "5 ", "1_000", "5,0",
+                 ".5", "5.", "", "٥", "0x10", "5" * 13, "0.123456789", "9" * 5_000]  # fmt: skip
 
 
 @pytest.mark.parametrize("number", WRONG_NUMBERS, ids=[number[:14] or "empty" for number in WRONG_NUMBERS])
@@ -334,25 +333,6 @@ async def test_an_inactive_maker_cannot_sell(world: World) -> None:
     assert (refusal["field"], refusal["message"]) == ("marketMakerId", "MM-Asleep is inactive. Activate it first.")
 
 
-async def test_a_deactivated_maker_s_orders_are_cancelled_and_their_reserve_released(world: World) -> None:
-    api = world.api
-    for document, action in ((UPDATE_MAKER, "MM_UPDATED"), (DELETE_MAKER, "MM_DELETED")):
-        maker = await api.maker(CEA="10")
-        orders = [(await api.sell(maker["id"], price, "5"))["order"]["id"] for price in ("41.00", "42.00")]
-        asked: dict[str, Any] = {"id": maker["id"]}
-        if document is UPDATE_MAKER:
-            asked["input"] = {"isActive": False}
-        (payload,) = ((await api.ask(document, **asked)).data or {}).values()
-        assert payload["errors"] == []
-        assert {one["id"] for one in payload["cancelledOrders"]} == set(orders)
-        assert await api.balance(maker["user"]["id"], "CEA") == ("10", "0")
-        ticket = await api.ticket(payload["ticketId"])
-        assert ticket["actionType"] == action
-        assert ticket["summary"].endswith(", 2 open orders cancelled")
-        children = [one for one in ticket["relatedTickets"] if one["actionType"] == "MM_ORDER_CANCELLED"]
-        assert len(children) == 2
-
-
 async def test_a_trader_without_approved_kyc_cannot_trade(world: World) -> None:
     trader = await world.api.trader(kyc=False, EUR="1000")
     refusal = await world.api.refused("KYC_REQUIRED", PLACE_ORDER, trader.token, input=world.buy())
@@ -442,7 +422,9 @@ async def test_an_email_address_must_look_like_one(world: World, email: str) -> 
     api = world.api
     asked = {"email": email, "name": "U", "role": "TRADER", "password": PASSWORD}
     assert (await api.refused("INVALID_INPUT", CREATE_USER, input=asked))["field"] == "email"
-    assert (await api.refused("INVALID_INPUT", CREATE_MAKER, input={"name": "MM-E", "email": email}))["field"] == "email"
+    assert (await api.refused("INVALID_INPUT", CREATE_MAKER, input={"name": "MM-E", "email": email}))[
+        "field"
+    ] == "email"
 
 
 async def test_an_email_address_is_taken_in_any_case(world: World) -> None:
@@ -604,47 +586,3 @@ async def test_of_two_problems_the_first_in_the_list_is_the_answer(world: World)
     ]  # fmt: skip
     for code, document, token, variables in cases:
         await api.refused(code, document, token, **variables)
-
-
-async def test_a_market_that_stays_locked_is_busy_and_nothing_is_kept(world: World) -> None:
-    api = world.api
-    connection = await asyncpg.connect(api.database_url)
-    try:
-        async with connection.transaction():
-            await connection.execute("SELECT * FROM books ORDER BY certificate_type FOR NO KEY UPDATE")
-            before, count = await api.state(), await api.ticket_count()
-            asked = world.sell(idempotencyKey="busy-1")
-            payload = (await api.ask(PLACE_MARKET_ORDER, input=asked))["placeMarketOrder"]
-        assert [error["code"] for error in payload["errors"]] == ["BUSY"]
-        (row,) = await api.tickets_since(count)
-        assert (row["ticket_id"], row["status"], row["error_code"]) == (payload["ticketId"], "FAILED", "BUSY")
-        assert await api.state() == before
-    finally:
-        await connection.close()
-    again = await api.ask(PLACE_MARKET_ORDER, input=asked)  # the same key: BUSY is never the stored answer
-    assert again["placeMarketOrder"]["errors"] == []
-    assert "replayed" not in again.extensions
-    await api.ask(CANCEL_MARKET_ORDER, id=again["placeMarketOrder"]["order"]["id"])
-
-
-async def test_a_flood_that_finds_no_connection_is_busy_with_a_ticket_each(world: World) -> None:
-    api, nobody = world.api, str(uuid4())
-    connection = await asyncpg.connect(api.database_url)
-    try:
-        async with connection.transaction():
-            await connection.execute("SELECT * FROM books ORDER BY certificate_type FOR NO KEY UPDATE")
-            before, count = await api.state(), await api.ticket_count()
-            waiting = [asyncio.create_task(api.ask(APPROVE_KYC, id=nobody)) for _ in range(WRITE_CONNECTIONS_MAX)]
-            await asyncio.sleep(0.5)  # all connections wait for the market now
-            late = await asyncio.gather(*(api.ask(DELETE_MAKER, id=nobody) for _ in range(3)))
-            answers = [*await asyncio.gather(*waiting), *late]
-        rows = await api.tickets_since(count)
-        for answer in answers:
-            assert answer.errors == [] and answer.data is not None, answer.errors
-            (payload,) = answer.data.values()
-            assert [error["code"] for error in payload["errors"]] == ["BUSY"]
-            assert payload["ticketId"] in {row["ticket_id"] for row in rows}
-        assert [row["error_code"] for row in rows] == ["BUSY"] * len(answers)
-        assert await api.state() == before
-    finally:
-        await connection.close()

@@ -101,8 +101,8 @@ async def other(api: Api, settings: Settings) -> AsyncIterator[Api]:
         "REDIS_URL": settings.redis_url or "",
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "uvicorn", "api.app:serve_app", "--factory", "--port", str(port), "--log-level", "warning",
-        cwd=ROOT, env=environment, stdout=asyncio.subprocess.DEVNULL,
+        sys.executable, "-m", "uvicorn", "api.app:serve_app", "--factory", "--port", str(port),
+        "--log-level", "warning", cwd=ROOT, env=environment, stdout=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
         async with asyncio.timeout(START_SECONDS_MAX), httpx.AsyncClient() as client:
@@ -232,7 +232,7 @@ async def test_an_order_placed_on_one_process_is_seen_on_the_other(
 
 async def test_orders_taken_by_two_processes_meet_in_one_book(api: Api, other: Api) -> None:
     maker, buyer = await api.maker(CEA="100"), await other.trader(EUR="10000")
-    async with api.watching("") as one, other.watching("") as two:
+    async with api.watching("") as one, other.watching("") as two:  # noqa: SIM117 - two sockets, two streams
         async with following(one, BOOK, type="CEA") as here, following(two, BOOK, type="CEA") as there:
             await here(), await there()
             sales = [(api if number % 2 else other).sell(maker["id"], "27.00", "1") for number in range(20)]
@@ -268,9 +268,7 @@ async def test_a_ticket_of_one_process_is_seen_on_the_other(api: Api, other: Api
         assert ticket["requestPayload"]["input"]["name"] == "MM-Seen-There"
 
 
-async def test_without_redis_books_stay_right_and_trading_goes_on(
-    api: Api, settings: Settings, tmp_path: Path
-) -> None:
+async def test_without_redis_books_stay_right_and_trading_goes_on(api: Api, settings: Settings, tmp_path: Path) -> None:
     redis = RedisServer(tmp_path, free_port(PORTS))
     redis.start()
     try:
@@ -370,7 +368,9 @@ async def test_a_low_number_that_commits_late_is_not_lost(api: Api) -> None:
                 late_id,
             )
             early = [(await api.maker())["ticketId"] for _ in range(3)]
-            shown = await api.ask("query($f: TicketFilter) { tickets(filter: $f, first: 100) { nodes { ticketId } } }", f=wanted)
+            shown = await api.ask(
+                "query($f: TicketFilter) { tickets(filter: $f, first: 100) { nodes { ticketId } } }", f=wanted
+            )
             assert {node["ticketId"] for node in shown["tickets"]["nodes"]} >= set(early)  # they are committed
             await asyncio.sleep(1.2)
             await transaction.commit()

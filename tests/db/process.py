@@ -145,6 +145,18 @@ class Process:
         certificate_type: CertificateType = CEA,
     ) -> Answer[PlacedOutcome]:
         """Place an order as a trader, or for a market maker as the admin."""
+        return await self.desk.submit(*self.order(holder, side, quantity, price, key, certificate_type))
+
+    def order(
+        self,
+        holder: UUID | MakerOutcome,
+        side: str,
+        quantity: str,
+        price: str,
+        key: str | None = None,
+        certificate_type: CertificateType = CEA,
+    ) -> tuple[Attempt, Place]:
+        """Return the attempt and the command of a new order."""
         is_maker = isinstance(holder, MakerOutcome)
         maker_id = str(holder.maker.id) if isinstance(holder, MakerOutcome) else None
         asked = {"side": side, "quantity": quantity, "price": price, "certificateType": certificate_type.value}
@@ -161,7 +173,7 @@ class Process:
             quantity=Decimal(quantity),
         )
         name, actor = ("placeMarketOrder", None) if is_maker else ("placeOrder", command.holder_id)
-        return await self.desk.submit(self.attempt(name, {"input": asked}, actor, key), command)
+        return self.attempt(name, {"input": asked}, actor, key), command
 
     async def cancel(self, order_id: UUID, holder_id: UUID | None, key: str | None = None) -> Answer[CancelledOutcome]:
         """Cancel an order as its trader; holder None: as the admin."""

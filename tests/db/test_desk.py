@@ -344,20 +344,12 @@ async def test_a_conflict_that_does_not_pass_is_the_fault_of_one(one: Process, o
 async def test_a_job_that_cannot_even_be_recorded_costs_its_neighbours_nothing(one: Process) -> None:
     """Its session does not exist, so its FAILED ticket breaks the same key at COMMIT."""
     trader = await one.trader(cea="1000")
-    submit = one.desk.submit
-
-    async def as_nobody(attempt: Any, command: Any) -> Any:
-        return await submit(replace(attempt, session_id=uuid4()), command)
-
-    good = [one.place(trader, "SELL", "1", "25.50") for _ in range(3)]
-    bad = one.place(trader, "SELL", "2", "25.50")
-    one.desk.submit = as_nobody  # type: ignore[method-assign]
-    try:
-        broken = asyncio.ensure_future(bad)
-        await asyncio.sleep(0)
-    finally:
-        one.desk.submit = submit  # type: ignore[method-assign]
-    answers = await asyncio.gather(broken, *good, return_exceptions=True)
+    attempt, command = one.order(trader, "SELL", "2", "25.50")
+    answers = await asyncio.gather(
+        one.desk.submit(replace(attempt, session_id=uuid4()), command),
+        *(one.place(trader, "SELL", "1", "25.50") for _ in range(3)),
+        return_exceptions=True,
+    )
     assert isinstance(answers[0], Fault)
     assert [isinstance(answer, Answer) for answer in answers[1:]] == [True] * 3
 
