@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -164,10 +164,12 @@ class Counted:
     entries: int
 
 
-async def assert_invariants(connection: Connection) -> Counted:
-    """Check every law in one snapshot; return how much there was to check."""
+async def assert_invariants(connection: Connection, *, but: Collection[str] = ()) -> Counted:
+    """Check every law in one snapshot, but those whose names are given; return how much there was to check."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         for law, statement in LAWS.items():
+            if law.split()[0] in but:
+                continue
             broken = await connection.fetch(statement)
             assert not broken, f"{law}: broken by {len(broken)} rows, such as {[dict(row) for row in broken[:LIMIT]]}"
         await assert_replay(connection)
