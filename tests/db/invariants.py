@@ -1,4 +1,4 @@
-"""The laws of the market, checked from the rows: call `assert_invariants(connection)` at the end of any test that writes.
+"""The laws of the market, checked from the rows: `assert_invariants(connection)` ends any test that writes.
 
 Everything is read in one snapshot. The names L1, B4, T3 … are those under which the laws were agreed on.
 """
@@ -9,6 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -42,8 +43,8 @@ LAWS: Mapping[str, str] = {
     "L3 running figures have no gap": """
         SELECT * FROM (SELECT *, lag(seq, 1, 0::bigint) OVER w AS seq0, lag(balance_after, 1, 0::numeric) OVER w AS a0,
                               lag(locked_after, 1, 0::numeric) OVER w AS l0
-                       FROM (SELECT holder_id, asset, seq, balance_after::numeric, locked_after::numeric, available_delta,
-                                    locked_delta FROM asset_transactions) AS t
+                       FROM (SELECT holder_id, asset, seq, balance_after::numeric, locked_after::numeric,
+                                    available_delta, locked_delta FROM asset_transactions) AS t
                        WINDOW w AS (PARTITION BY holder_id, asset ORDER BY seq)) AS r
         WHERE seq <> seq0 + 1 OR balance_after <> a0 + available_delta OR locked_after <> l0 + locked_delta""",
     "L4 what exists was deposited": """
@@ -57,8 +58,9 @@ LAWS: Mapping[str, str] = {
         GROUP BY 1, 2 HAVING sum(available_delta + locked_delta) <> 0""",
     "L5 each trade has exactly its legs": """
         SELECT t.id FROM (
-            SELECT t.id, t.certificate_type::text AS certificate, t.quantity::numeric AS q, t.quantity * t.price AS cost,
-                   t.quantity * (b.price - t.price) AS better, t.buyer_id, t.seller_id, t.buy_order_id, t.sell_order_id
+            SELECT t.id, t.certificate_type::text AS certificate, t.quantity::numeric AS q,
+                   t.quantity * t.price AS cost, t.quantity * (b.price - t.price) AS better,
+                   t.buyer_id, t.seller_id, t.buy_order_id, t.sell_order_id
             FROM cash_market_trades t JOIN orders b ON b.id = t.buy_order_id) AS t
         JOIN LATERAL (SELECT
             count(*) AS n,
@@ -76,7 +78,8 @@ LAWS: Mapping[str, str] = {
         WHERE t.better < 0 OR (n, given, taken, paid, earned, released)
             <> (4 + (t.better > 0)::int, 1, 1, 1, 1, (t.better > 0)::int)""",
     "L5 no trade without legs": """
-        SELECT id FROM cash_market_trades t WHERE NOT EXISTS (SELECT FROM asset_transactions a WHERE a.trade_id = t.id)""",
+        SELECT id FROM cash_market_trades t
+        WHERE NOT EXISTS (SELECT FROM asset_transactions a WHERE a.trade_id = t.id)""",
     "L6 effects carry the transaction of their ticket": """
         SELECT e.* FROM (
             SELECT ticket_id, xmin::text::bigint AS xid, 'asset_transactions' AS of FROM asset_transactions
@@ -103,14 +106,16 @@ LAWS: Mapping[str, str] = {
         SELECT certificate_type FROM orders WHERE status IN ('OPEN', 'PARTIALLY_FILLED') GROUP BY 1
         HAVING max(price) FILTER (WHERE side = 'BUY') >= min(price) FILTER (WHERE side = 'SELL')""",
     "B3 prices lie between the limits and are the resting order's": """
-        SELECT t.id FROM cash_market_trades t JOIN orders b ON b.id = t.buy_order_id JOIN orders s ON s.id = t.sell_order_id
+        SELECT t.id FROM cash_market_trades t
+        JOIN orders b ON b.id = t.buy_order_id JOIN orders s ON s.id = t.sell_order_id
         WHERE NOT (s.price <= t.price AND t.price <= b.price) OR t.buyer_id = t.seller_id OR b.user_id <> t.buyer_id
            OR s.user_id <> t.seller_id OR b.side <> 'BUY' OR s.side <> 'SELL'
            OR t.price <> CASE t.taker_side WHEN 'BUY' THEN s.price ELSE b.price END
            OR t.market_maker_id IS DISTINCT FROM s.market_maker_id""",
     "B3 makers sell": "SELECT id FROM orders WHERE market_maker_id IS NOT NULL AND side <> 'SELL'",
     "B3 who may not trade has no open order": """
-        SELECT o.id FROM orders o JOIN users u ON u.id = o.user_id LEFT JOIN market_maker_clients m ON m.id = o.market_maker_id
+        SELECT o.id FROM orders o JOIN users u ON u.id = o.user_id
+        LEFT JOIN market_maker_clients m ON m.id = o.market_maker_id
         WHERE o.status IN ('OPEN', 'PARTIALLY_FILLED') AND (NOT u.is_active OR NOT coalesce(m.is_active, true))""",
     "B5 sequences and priorities have no gap": """
         SELECT b.certificate_type, b.sequence, b.priority FROM books b LEFT JOIN LATERAL (
@@ -121,7 +126,8 @@ LAWS: Mapping[str, str] = {
     "B5 each order was placed once and priority follows sequence": """
         SELECT * FROM (SELECT o.id, e.priority, lag(e.priority, 1, 0::bigint) OVER (PARTITION BY e.certificate_type
                               ORDER BY e.sequence) AS before
-                       FROM orders o FULL JOIN (SELECT * FROM book_events WHERE kind = 'PLACED') AS e ON e.order_id = o.id) AS p
+                       FROM orders o
+                       FULL JOIN (SELECT * FROM book_events WHERE kind = 'PLACED') AS e ON e.order_id = o.id) AS p
         WHERE id IS NULL OR priority IS DISTINCT FROM before + 1""",
     "T1 a failure has no effect and no second ticket": """
         SELECT t.ticket_id FROM ticket_logs t WHERE status = 'FAILED' AND attempt_id IS NULL""",
@@ -132,25 +138,30 @@ LAWS: Mapping[str, str] = {
         WHERE (SELECT count(*) FROM ticket_leases l WHERE l.year = t.year AND t.number BETWEEN l.lo AND l.hi) <> 1""",
     "T3 a closed lease holds tickets and voids, nothing else and nothing twice": """
         SELECT l.id, l.lo, l.hi FROM ticket_leases l
-        LEFT JOIN LATERAL (SELECT count(*) AS n FROM ticket_logs t WHERE t.year = l.year AND t.number BETWEEN l.lo AND l.hi)
-            AS t ON true
-        LEFT JOIN LATERAL (SELECT coalesce(sum(v.hi - v.lo + 1), 0) AS n FROM ticket_voids v WHERE v.lease_id = l.id) AS v ON true
+        LEFT JOIN LATERAL (SELECT count(*) AS n FROM ticket_logs t
+                           WHERE t.year = l.year AND t.number BETWEEN l.lo AND l.hi) AS t ON true
+        LEFT JOIN LATERAL (SELECT coalesce(sum(v.hi - v.lo + 1), 0) AS n FROM ticket_voids v
+                           WHERE v.lease_id = l.id) AS v ON true
         WHERE t.n + v.n <> CASE WHEN l.closed_at IS NULL THEN t.n ELSE l.hi - l.lo + 1 END""",
     "T3 no ticket is void": """
-        SELECT t.ticket_id FROM ticket_voids v JOIN ticket_logs t ON t.year = v.year AND t.number BETWEEN v.lo AND v.hi""",
+        SELECT t.ticket_id FROM ticket_voids v
+        JOIN ticket_logs t ON t.year = v.year AND t.number BETWEEN v.lo AND v.hi""",
     "T5 relations exist and point back": """
         SELECT t.ticket_id, r.id FROM ticket_logs t CROSS JOIN LATERAL unnest(t.related_ticket_ids) AS r(id)
         LEFT JOIN ticket_logs o ON o.ticket_id = r.id
         WHERE o.ticket_id IS NULL OR o.timestamp > t.timestamp OR o.ticket_id = t.ticket_id""",
     "T5 a trade is related to both orders": """
-        SELECT t.id FROM cash_market_trades t JOIN orders b ON b.id = t.buy_order_id JOIN orders s ON s.id = t.sell_order_id
+        SELECT t.id FROM cash_market_trades t
+        JOIN orders b ON b.id = t.buy_order_id JOIN orders s ON s.id = t.sell_order_id
         JOIN ticket_logs l ON l.ticket_id = t.ticket_id
         WHERE l.related_ticket_ids <> ARRAY[b.ticket_id::text, s.ticket_id::text] OR l.entity_id <> t.id::text""",
     "T5 each full order has one ticket that says so": """
         SELECT o.id FROM orders o WHERE (o.status = 'FILLED')::int
-            <> (SELECT count(*) FROM ticket_logs t WHERE t.entity_id = o.id::text AND t.action_type = 'ORDER_FILLED')""",
+            <> (SELECT count(*) FROM ticket_logs t
+                WHERE t.entity_id = o.id::text AND t.action_type = 'ORDER_FILLED')""",
     "T7 each ticket has one payload": """
-        SELECT ticket_id FROM ticket_logs FULL JOIN ticket_payloads USING (year, number) WHERE salt IS NULL OR digest IS NULL""",
+        SELECT ticket_id FROM ticket_logs FULL JOIN ticket_payloads USING (year, number)
+        WHERE salt IS NULL OR digest IS NULL""",
 }
 
 
@@ -184,7 +195,7 @@ async def assert_invariants(connection: Connection, *, but: Collection[str] = ()
         )
 
 
-# ------------------------------------------------------------------------------------------------- B4: first in first out
+# ---------------------------------------------------------------------------------------------- B4: first in first out
 
 
 async def assert_replay(connection: Connection) -> None:
@@ -232,7 +243,7 @@ def _replay(book: NaiveBook[UUID, UUID], event: asyncpg.Record, trades: list[tup
     after = book.levels()
     moved = {level for level in before.keys() | after.keys() if before.get(level) != after.get(level)}
     told = {
-        (side, cents(money.Decimal(price))): (int(quantity), orders)
+        (side, cents(Decimal(price))): (int(quantity), orders)
         for side, price, quantity, orders in json.loads(event["level_changes"])
     }
     assert told == {level: after.get(level, (0, 0)) for level in moved}, f"{where}: level changes"

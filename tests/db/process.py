@@ -42,7 +42,9 @@ class Process:
     kept: list[Attempt] = field(default_factory=list)
     admin_id: UUID | None = None
 
-    def attempt(self, name: str, request: dict[str, Any], user_id: UUID | None = None, key: str | None = None) -> Attempt:
+    def attempt(
+        self, name: str, request: dict[str, Any], user_id: UUID | None = None, key: str | None = None
+    ) -> Attempt:
         return Attempt(
             attempt_id=uuid4(),
             field=name,
@@ -85,6 +87,7 @@ class Process:
         made = await self.run(
             "createUser", {}, lambda write: people.create(write, new, "hash"), stories.of_created_user, UserOutcome
         )
+        assert made.outcome is not None
         user_id: UUID = made.outcome.user.id
         if kyc:
             await self.run(
@@ -107,6 +110,7 @@ class Process:
         made = await self.run(
             "createMarketMaker", {}, lambda write: makers.create(write, new), stories.of_created_maker, MakerOutcome
         )
+        assert made.outcome is not None
         outcome: MakerOutcome = made.outcome
         return outcome
 

@@ -48,8 +48,8 @@ class Crowd:
         elif draw < 0.985:
             kind = rng.choice(["DEPOSIT", "DEPOSIT", "WITHDRAWAL"])
             asset = rng.choice([Asset.EUR, Asset.CEA])
-            answer = await one.transact(rng.choice(self.traders), asset, str(rng.randint(1, 5_000)), kind)
-            self.refused += answer.refusal is not None
+            moved = await one.transact(rng.choice(self.traders), asset, str(rng.randint(1, 5_000)), kind)
+            self.refused += moved.refusal is not None
         else:
             self.makers.append(await one.maker("2000"))
             await one.delete_maker(self.makers.pop(0).maker.id)

@@ -15,16 +15,29 @@ Before commands: `maker A`, `inactive A`, `no-kyc A`, `funds A 100` (units of wh
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID, uuid5
 
 from domain import errors, market
-from domain.market import Book, Cancel, Certificate, OrderSide, OrderStatus, OrderType, Party, Place, Resting, TimeInForce
+from domain.market import (
+    Book,
+    Cancel,
+    Certificate,
+    OrderSide,
+    OrderStatus,
+    OrderType,
+    Party,
+    Place,
+    Resting,
+    TimeInForce,
+)
 from domain.money import CertificateType
 from tests.domain.naive import NaiveBook
 
 NAMESPACE = UUID("c0ffee00-0000-4000-8000-000000000000")
 PLENTY = 10**18
+NOW = datetime(2026, 5, 4, tzinfo=UTC)
 PLAIN = Certificate(CertificateType.CEA, "China Emission Allowance", None, Decimal("0.01"), Decimal(1), None, False)
 CHECKS = {"trade", "rest", "gone", "cut", "refused"}
 
@@ -137,7 +150,8 @@ class Table:
             return [f"refused {error.code}"]
         self.book.sequence += 1
         self.book.priority += 1
-        order_id = self.names.setdefault(id_of(name), name) and id_of(name)
+        order_id = id_of(name)
+        self.names[order_id] = name
         newcomer = None
         if placement.rested:
             newcomer = Resting(
@@ -195,10 +209,9 @@ class Table:
 
 def stored_order(order_id: UUID, user_id: UUID) -> market.Order:
     """Return an order as the database would, as far as a cancel looks at it."""
-    now = market.datetime.min
     return market.Order(
         order_id, user_id, None, CertificateType.CEA, OrderSide.SELL, OrderType.LIMIT, TimeInForce.GTC, Decimal(1),
-        Decimal(1), Decimal(1), Decimal(1), OrderStatus.FILLED, None, 1, now, now, "TKT-2026-000001",
+        Decimal(1), Decimal(1), Decimal(1), OrderStatus.FILLED, None, 1, NOW, NOW, "TKT-2026-000001",
     )  # fmt: skip
 
 
