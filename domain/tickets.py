@@ -292,9 +292,12 @@ def _cleaned(text: str | None) -> str | None:
     return None if text is None else _clean(text)
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def canonical(value: Any) -> str:
     """Write plain JSON in one way only: sorted keys, no spaces (RFC 8785 for values without floats)."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def instant(value: datetime) -> str:
