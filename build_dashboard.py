@@ -74,7 +74,9 @@ def _sources() -> Iterator[Path]:
     yield ROOT / "schema.graphql"
     for folder, names, files in os.walk(SOURCE):
         names[:] = sorted(name for name in names if name not in NOT_SOURCES and not name.startswith("."))
-        kept = (file for file in sorted(files) if file not in NOT_SOURCES and not file.endswith((".md", ".tsbuildinfo")))
+        kept = (
+            file for file in sorted(files) if file not in NOT_SOURCES and not file.endswith((".md", ".tsbuildinfo"))
+        )
         yield from (Path(folder, file) for file in kept)
 
 

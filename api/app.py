@@ -44,7 +44,7 @@ from domain.money import CertificateType
 from domain.people import Caller
 
 WRITE_CONNECTIONS_MAX = 12
-DESK_CONNECTIONS_MAX = 2  # its own, so that a flood of logins cannot keep the market waiting
+DESK_CONNECTIONS_MAX = 3  # the desk's and the numbers' own: a flood of logins cannot keep the market waiting
 READ_CONNECTIONS_MAX = 8
 LEASES_EVERY_S = 20.0
 KEYS_EVERY_S = 3_600.0
@@ -87,7 +87,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         journal, holdings = Journal(events, reader), Holdings(events, reader)
         stack.push_async_callback(journal.stop)
         stack.push_async_callback(holdings.stop)
-        numbers = Numbers(pool, client, f"carbondesk:{name}:")
+        numbers = Numbers(desk_pool, client, f"carbondesk:{name}:")
         stack.push_async_callback(numbers.stop)
         passwords = auth.Passwords()
         stack.callback(passwords.stop)

@@ -16,6 +16,7 @@ import db.people
 from api.errors import Code, RequestError
 from api.origin import SESSION_COOKIES
 from db.unit import Pool
+from domain.errors import Busy
 from domain.people import Caller
 
 TOKEN_BYTES = 32
@@ -68,8 +69,15 @@ async def caller_of(pool: Pool, connection: HTTPConnection, authorization: str |
 
     A bearer token outranks the cookie, and one that has ended is refused: a program should not go on as nobody.
     A cookie that has ended is just nobody.
-    Raises: RequestError (UNAUTHENTICATED).
+    Raises: RequestError (UNAUTHENTICATED; RATE_LIMITED when no connection was free in time).
     """
+    try:
+        return await _caller_of(pool, connection, authorization)
+    except Busy as error:
+        raise RequestError(error.message, Code.RATE_LIMITED, 503) from error
+
+
+async def _caller_of(pool: Pool, connection: HTTPConnection, authorization: str | None) -> Caller | None:
     if token := bearer_token(authorization or connection.headers.get("authorization")):
         caller = await db.people.caller(pool, token)
         if caller is None:

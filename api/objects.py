@@ -1,14 +1,13 @@
-"""The types of the schema: what a record looks like from outside.
+"""The types of the schema: what a record looks like from outside; those of figures alone stand in `api.figures`.
 
 A field that a role may not see is null; a field that needs another lookup goes through the operation's loaders.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import strawberry
@@ -18,7 +17,6 @@ import db.ledger
 import db.orders
 import db.people
 import db.tickets
-from api.books import BookPicture, Level
 from api.context import Info
 from api.enums import (
     ActionType,
@@ -37,6 +35,7 @@ from api.enums import (
     TransactionType,
     UserRole,
 )
+from api.figures import Balance, FieldChange, MarketMakerStats, described, id_of
 from api.inputs import OrderFilter, TicketFilter, TradeFilter, TransactionFilter
 from api.pages import FILTER, After, Connection, First, page_of
 from api.scalars import BigInt
@@ -46,38 +45,6 @@ from domain import tickets as trail
 
 ID = strawberry.ID
 RELATED_DEPTH_MAX = 5
-
-
-def described(text: str, **options: Any) -> Any:
-    """Return a plain field with its description."""
-    return strawberry.field(description=text, **options)
-
-
-@strawberry.type(description="What a holder has of an asset.")
-class Balance:
-    holder_id: ID = described("The user who holds it.")
-    market_maker_id: ID | None = described("The holder's market maker profile, if it is one.")
-    asset: Asset = described("The asset.")
-    available: Decimal = described("What can be used for orders and withdrawals.")
-    locked: Decimal = described("What open orders have reserved.")
-    total: Decimal = described("available + locked.")
-    seq: BigInt = described("Number of the last ledger row behind these figures; 0 before the first.")
-
-    @classmethod
-    def of(cls, record: ledger.Balance) -> Balance:
-        return cls(
-            holder_id=ID(str(record.holder_id)),
-            market_maker_id=_id(record.market_maker_id),
-            asset=record.asset,
-            available=record.available,
-            locked=record.locked,
-            total=record.total,
-            seq=BigInt(record.seq),
-        )
-
-
-def _id(value: UUID | None) -> ID | None:
-    return None if value is None else ID(str(value))
 
 
 @strawberry.type(description="Somebody who signs in, or the account behind a market maker.")
@@ -146,15 +113,6 @@ class User:
             after,
             kind=TransactionConnection,
         )
-
-
-@strawberry.type(description="What a market maker has in the book and has sold so far.")
-class MarketMakerStats:
-    open_orders: int = described("Orders in the books now.")
-    trades: int = described("Trades made.")
-    sold_quantity: Decimal = described("Certificates sold.")
-    proceeds: Decimal = described("EUR received for them.")
-    last_trade_at: datetime | None = described("When the last trade was made.")
 
 
 @strawberry.type(description="A seller whose orders admins place by hand.")
@@ -506,71 +464,6 @@ class TransactionConnection(Connection[AssetTransaction]):
     pass
 
 
-@strawberry.type(description="One price of a book.")
-class PriceLevel:
-    price: Decimal = described("EUR per certificate.")
-    quantity: Decimal = described("Certificates at this price.")
-    order_count: int = described("Orders at this price.")
-    cumulative_quantity: Decimal = described("Certificates at this price and better.")
-
-    @classmethod
-    def side(cls, levels: Sequence[Level], depth: int) -> list[PriceLevel]:
-        total = Decimal(0)
-        side = []
-        for level in levels[:depth]:
-            total += level.quantity
-            side.append(
-                cls(
-                    price=level.price,
-                    quantity=level.quantity,
-                    order_count=level.order_count,
-                    cumulative_quantity=total,
-                )
-            )
-        return side
-
-
-@strawberry.type(description="A whole book as committed.")
-class OrderBook:
-    certificate_type: CertificateType = described("Whose book.")
-    sequence: BigInt = described("Goes up by one with each command that changes the book.")
-    bids: list[PriceLevel] = described("Buyers, best first.")
-    asks: list[PriceLevel] = described("Sellers, best first.")
-    best_bid: Decimal | None = described("Highest price a buyer offers.")
-    best_ask: Decimal | None = described("Lowest price a seller asks.")
-    spread: Decimal | None = described("bestAsk - bestBid.")
-    last_price: Decimal | None = described("Price of the newest trade.")
-    checksum: BigInt = described(
-        'CRC-32 of the ASCII text "b:PRICE:QUANTITY;" for the best 10 bids, then "a:PRICE:QUANTITY;" for the best 10 '
-        "asks, best first, strings exactly as sent, whatever depth was asked for."
-    )
-    at: datetime = described("The last moment this was known to be the newest book.")
-
-    @classmethod
-    def of(cls, picture: BookPicture, depth: int) -> OrderBook:
-        best_bid = picture.bids[0].price if picture.bids else None
-        best_ask = picture.asks[0].price if picture.asks else None
-        return cls(
-            certificate_type=CertificateType(picture.certificate_type),
-            sequence=BigInt(picture.sequence),
-            bids=PriceLevel.side(picture.bids, depth),
-            asks=PriceLevel.side(picture.asks, depth),
-            best_bid=best_bid,
-            best_ask=best_ask,
-            spread=None if best_bid is None or best_ask is None else best_ask - best_bid,
-            last_price=picture.last_price,
-            checksum=BigInt(picture.checksum),
-            at=picture.at,
-        )
-
-
-@strawberry.type(description="A figure that an action moved.")
-class FieldChange:
-    path: str = described("Dotted path within the state.")
-    before: JSON | None = described("What it was; null when it was not there.")
-    after: JSON | None = described("What it is; null when it is not there.")
-
-
 @strawberry.type(description="The record of one action: who, what, when, with which outcome. Never changed.")
 class Ticket:
     record: strawberry.Private[TicketRecord]
@@ -610,7 +503,7 @@ class Ticket:
             entity_id=None if ticket.entity_id is None else ID(ticket.entity_id),
             ip_address=ticket.ip_address,
             user_agent=ticket.user_agent,
-            session_id=_id(ticket.session_id),
+            session_id=id_of(ticket.session_id),
             duration_ms=None if ticket.duration_ms is None else float(ticket.duration_ms),
             related_ticket_ids=[ID(one) for one in ticket.related_ticket_ids],
             tags=list(ticket.tags),

@@ -10,7 +10,8 @@ from strawberry.scalars import JSON
 
 from api.context import Info
 from api.enums import ErrorCode, TicketStatus
-from api.objects import AssetTransaction, Balance, Deposit, MarketMaker, Order, Trade, User
+from api.figures import Balance
+from api.objects import AssetTransaction, Deposit, MarketMaker, Order, Trade, User
 from db.idempotency import Kept
 from db.unit import Refusal
 from domain.ledger import TransactionOutcome

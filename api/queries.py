@@ -15,8 +15,9 @@ from api.books import read_picture
 from api.context import Info
 from api.enums import CertificateType, UserRole
 from api.errors import Code, RequestError
+from api.figures import OrderBook
 from api.inputs import DepositFilter, MarketMakerFilter, OrderFilter, TicketFilter, TradeFilter, UserFilter
-from api.objects import Certificate, Deposit, MarketMaker, Order, OrderBook, Ticket, Trade, User
+from api.objects import Certificate, Deposit, MarketMaker, Order, Ticket, Trade, User
 from api.pages import FILTER, After, Before, Connection, First, Last, page_of
 from api.payloads import AttemptOutcome
 from api.policy import Allow, Policy

@@ -13,8 +13,9 @@ import db.orders
 from api.context import Info
 from api.enums import CertificateType, UserRole
 from api.errors import Code, RequestError
+from api.figures import Balance, OrderBook
 from api.inputs import OrderFilter, TicketFilter
-from api.objects import Balance, Order, OrderBook, Ticket, Trade
+from api.objects import Order, Ticket, Trade
 from api.pages import FILTER
 from api.policy import Allow, Policy
 from api.queries import DEPTH, Depth, Which, checked_depth

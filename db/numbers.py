@@ -20,6 +20,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from db.unit import Pool
+from domain.errors import Busy
 
 SHARED_LEASE_SIZE = 1_024  # a third of a second of full load; what a lost Redis forgets of it becomes voids
 OWN_LEASE_SIZE = 512  # without Redis; what is left over at the end of the process becomes voids
@@ -72,11 +73,13 @@ class Numbers:
     """Draw ticket numbers, each at most once in all processes together."""
 
     def __init__(self, pool: Pool, redis_client: redis.asyncio.Redis | None, prefix: str) -> None:
+        """Take a pool for leases: not the one of the units, which would wait for itself when it is full."""
         self._pool = pool
         self._redis = redis_client
         self._prefix = prefix
         self._blocks: deque[_Block] = deque()
         self._shared: dict[int, _Lease] = {}  # by year
+        self._burnt_upto = 0  # shared leases up to this id are not taken up again: Redis may know them wrong
         self._lock = asyncio.Lock()
         self._redis_retry_at = 0.0
         self._refill: asyncio.Task[None] | None = None
@@ -102,6 +105,7 @@ class Numbers:
         """Forget all numbers of these leases: closed ones, or dispensed twice by a Redis that went back in time."""
         self._blocks = deque(block for block in self._blocks if block.lease_id not in lease_ids)
         self._shared = {year: lease for year, lease in self._shared.items() if lease.id not in lease_ids}
+        self._burnt_upto = max({self._burnt_upto, *lease_ids})
 
     async def stop(self) -> None:
         if self._refill:
@@ -128,7 +132,7 @@ class Numbers:
             async with self._lock:
                 if self._stock(year) < SUB_BLOCK_SIZE // 2:
                     self._blocks.append(await self._block(year, SUB_BLOCK_SIZE))
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (OSError, Busy, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             log.warning("ticket_numbers_fetch_ahead_failed", error=repr(error))  # the next draw asks again
 
     async def _block(self, year: int, wanted: int) -> _Block:
@@ -165,15 +169,16 @@ class Numbers:
         async with asyncio.timeout(REDIS_TIMEOUT_S):
             upto = int(await client.eval(_DISPENSE, 1, self._prefix + lease.key, size))
         first = lease.lo + upto - size
-        if upto < 0 or first > lease.hi:
+        if not lease.lo <= first <= lease.hi:
             return None
         return _Block(year, lease.id, first, min(lease.lo + upto - 1, lease.hi))
 
     async def _newest_shared(self, year: int) -> _Lease | None:
         row = await self._pool.fetchrow(
             "SELECT id, lo, hi, leased_at FROM ticket_leases WHERE year = $1 AND is_shared AND closed_at IS NULL"
-            " ORDER BY id DESC LIMIT 1",
+            " AND id > $2 ORDER BY id DESC LIMIT 1",
             year,
+            self._burnt_upto,
         )
         return _Lease(**row) if row else None
 

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -133,7 +134,7 @@ def _read(kept: dict[str, Any]) -> tuple[Attempt, Story]:
         field=kept["field"],
         action_type=action,
         request=kept["request"],
-        started_at_ns=0,
+        started_at_ns=time.monotonic_ns(),  # the clock it was taken from may be of another boot
         user_id=UUID(kept["user_id"]) if kept["user_id"] else None,
         session_id=UUID(kept["session_id"]) if kept["session_id"] else None,
         ip_address=kept["ip_address"],

@@ -44,8 +44,9 @@ PLACE_MARKET_ORDER = (
 CANCEL_MARKET_ORDER = f"mutation($id: ID!) {{ cancelMarketOrder(id: $id) {{ {ORDER_ANSWER} }} }}"
 PLACE_ORDER = f"mutation($input: PlaceOrderInput!) {{ placeOrder(input: $input) {{ {ORDER_ANSWER} }} }}"
 CANCEL_ORDER = f"mutation($id: ID!) {{ cancelOrder(id: $id) {{ {ORDER_ANSWER} }} }}"
-TICKET = """query($id: ID!) { ticket(ticketId: $id) { ticketId actionType status summary errorCode errorMessage entityType
-  entityId user { id } marketMaker { id } sessionId ipAddress userAgent durationMs relatedTicketIds tags digest
+TICKET = """query($id: ID!) { ticket(ticketId: $id) {
+  ticketId actionType status summary errorCode errorMessage entityType entityId
+  user { id } marketMaker { id } sessionId ipAddress userAgent durationMs relatedTicketIds tags digest
   requestPayload responseData beforeState afterState changes { path before after }
   relatedTickets { ticketId actionType } } }"""
 
@@ -73,7 +74,7 @@ class Api:
     admin_email: str = ""
     admin_token: str = ""
     passwords: Passwords = field(default_factory=Passwords)
-    _connection: "asyncpg.Connection[asyncpg.Record] | None" = None
+    _connection: asyncpg.Connection[asyncpg.Record] | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -98,7 +99,9 @@ class Api:
 
     async def ask(self, document: str, token: str | None = None, **variables: Any) -> Answered:
         """Run one operation through `gql`; token "" asks as nobody, None as the admin."""
-        headers = {"Authorization": f"Bearer {token}"} if (token := self.admin_token if token is None else token) else {}
+        headers = (
+            {"Authorization": f"Bearer {token}"} if (token := self.admin_token if token is None else token) else {}
+        )
         transport = AIOHTTPTransport(self.url, headers=headers, timeout=30)
         try:
             async with Client(transport=transport, execute_timeout=30) as session:
@@ -146,8 +149,8 @@ class Api:
     async def tickets_since(self, count: int) -> list[asyncpg.Record]:
         """Return the tickets beyond the first `count`, by the order of their writing."""
         return await self.sql(
-            "SELECT t.*, p.request_payload, p.response_data FROM ticket_logs t JOIN ticket_payloads p USING (year, number)"
-            ' ORDER BY t."timestamp", t.number OFFSET $1',
+            "SELECT t.*, p.request_payload, p.response_data FROM ticket_logs t"
+            ' JOIN ticket_payloads p USING (year, number) ORDER BY t."timestamp", t.number OFFSET $1',
             count,
         )
 
@@ -229,7 +232,9 @@ class Api:
 
     async def balance(self, holder_id: str, asset: str) -> tuple[str, str]:
         """Return (available, locked) of a user, as the API words them."""
-        answered = await self.ask("query($id: ID!) { user(id: $id) { balances { asset available locked } } }", id=holder_id)
+        answered = await self.ask(
+            "query($id: ID!) { user(id: $id) { balances { asset available locked } } }", id=holder_id
+        )
         found = {one["asset"]: (one["available"], one["locked"]) for one in answered["user"]["balances"]}
         balance: tuple[str, str] = found[asset]
         return balance
@@ -258,9 +263,7 @@ class Api:
         )
         user_id: str = answered["createUser"]["user"]["id"]
         if kyc:
-            approved = await self.ask(
-                "mutation($id: ID!) { approveKyc(userId: $id) { errors { code } } }", id=user_id
-            )
+            approved = await self.ask("mutation($id: ID!) { approveKyc(userId: $id) { errors { code } } }", id=user_id)
             assert approved["approveKyc"]["errors"] == []
         for asset, amount in balances.items():
             await self.transact({"userId": user_id}, asset, "DEPOSIT", amount)

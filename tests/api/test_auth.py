@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
 from http.cookies import SimpleCookie
 from typing import Any
 from uuid import uuid4
@@ -13,6 +12,7 @@ import pytest
 import websockets
 from gql import gql
 from strawberry.schema.config import StrawberryConfig
+from strawberry.types import get_object_definition
 from websockets.typing import Subprotocol
 
 from api import schema
@@ -31,18 +31,18 @@ ME = "{ me { id email role } }"
 
 
 @pytest.fixture(scope="module")
-async def trader(api: Api) -> AsyncIterator[Trader]:
-    yield await api.trader(EUR="1000", CEA="10")
+async def trader(api: Api) -> Trader:
+    return await api.trader(EUR="1000", CEA="10")
 
 
 @pytest.fixture(scope="module")
-async def analyst(api: Api) -> AsyncIterator[Trader]:
+async def analyst(api: Api) -> Trader:
     created = await api.ask(
         "mutation($input: CreateUserInput!) { createUser(input: $input) { errors { code } user { id } } }",
         input={"email": "analyst@desk.test", "name": "Analyst", "role": "ANALYST", "password": PASSWORD},
     )
     user_id = created["createUser"]["user"]["id"]
-    yield Trader(user_id, "analyst@desk.test", await api.login("analyst@desk.test"))
+    return Trader(user_id, "analyst@desk.test", await api.login("analyst@desk.test"))
 
 
 async def sign_in(api: Api, email: str, password: str = PASSWORD, **headers: str) -> httpx.Response:
@@ -118,9 +118,7 @@ async def test_a_logout_ends_this_session_and_takes_the_cookie_back(api: Api, tr
 
 
 @pytest.mark.parametrize("case", ["wrong password", "unknown user", "no password", "other case password"])
-async def test_a_wrong_login_says_the_same_in_every_case_and_opens_nothing(
-    api: Api, trader: Trader, case: str
-) -> None:
+async def test_a_wrong_login_says_the_same_in_every_case_and_opens_nothing(api: Api, trader: Trader, case: str) -> None:
     email, password = {
         "wrong password": (trader.email, f"{PASSWORD}!"),
         "unknown user": ("nobody@desk.test", PASSWORD),
@@ -188,7 +186,9 @@ async def test_a_session_ends_by_the_clock_of_the_database(api: Api, trader: Tra
     count = await api.ticket_count()
     assert await who(api, token) == outcome
     cookie = await by_cookie(api, f"carbondesk={token}")
-    assert cookie["data"]["me"] == ({"id": trader.id, "email": trader.email, "role": "TRADER"} if outcome == "TRADER" else None)
+    assert cookie["data"]["me"] == (
+        {"id": trader.id, "email": trader.email, "role": "TRADER"} if outcome == "TRADER" else None
+    )
     if outcome != "TRADER":
         response = await api.post(LOGOUT, None, token)
         assert response.json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
@@ -206,7 +206,7 @@ async def test_being_seen_is_noted_at_most_once_a_minute(api: Api, trader: Trade
         "UPDATE user_sessions SET last_seen_at = last_seen_at - interval '2 minutes' WHERE token_sha256 = $1", digest
     )
     await who(api, token)
-    assert (await api.sql(seen, digest))[0] > first
+    assert (await api.sql(seen, digest))[0]["last_seen_at"] > first["last_seen_at"]
 
 
 async def test_an_inactive_user_s_sessions_end_at_once(api: Api) -> None:
@@ -248,6 +248,55 @@ async def test_a_socket_signs_in_by_the_payload_of_its_first_message(api: Api, t
             await socket.recv()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4403
+
+
+# -------------------------------------------------------------------------------------------------- tickets of a login
+
+
+async def test_each_outcome_of_a_login_leaves_its_ticket(api: Api, trader: Trader) -> None:
+    maker = await api.maker()
+    asleep = await api.trader()
+    await api.sql("UPDATE users SET is_active = false WHERE id = $1", asleep.id)
+    cases: list[tuple[dict[str, Any], str, str, str | None]] = [
+        ({"email": trader.email, "password": PASSWORD}, "USER_LOGIN", "SUCCESS", None),
+        ({"email": f"  {trader.email.upper()} ", "password": PASSWORD}, "USER_LOGIN", "SUCCESS", None),
+        ({"email": trader.email, "password": "wrong"}, "USER_LOGIN_FAILED", "FAILED", "INVALID_CREDENTIALS"),
+        ({"email": "nobody@desk.test", "password": PASSWORD}, "USER_LOGIN_FAILED", "FAILED", "INVALID_CREDENTIALS"),
+        ({"email": asleep.email, "password": PASSWORD}, "USER_LOGIN_FAILED", "FAILED", "INVALID_CREDENTIALS"),
+        ({"email": maker["user"]["email"], "password": PASSWORD}, "USER_LOGIN_FAILED", "FAILED", "INVALID_CREDENTIALS"),
+        ({"email": "", "password": ""}, "USER_LOGIN_FAILED", "FAILED", "INVALID_CREDENTIALS"),
+        ({"email": trader.email}, "USER_LOGIN_FAILED", "FAILED", "BAD_REQUEST"),
+    ]  # fmt: skip
+    for asked, action, status, code in cases:
+        before, count = await api.state(), await api.ticket_count()
+        body = (await api.post(LOGIN, {"input": asked}, "")).json()
+        (row,) = await api.tickets_since(count)
+        assert (row["action_type"], row["status"], row["error_code"]) == (action, status, code), asked
+        assert body["extensions"]["tickets"] == {"login": row["ticket_id"]}
+        assert json.loads(row["request_payload"])["input"]["email"] == asked["email"]
+        assert await api.state() == before
+        if code == "INVALID_CREDENTIALS":
+            payload = body["data"]["login"]
+            assert payload == {
+                "ticketId": row["ticket_id"],
+                "errors": [{
+                    "code": "INVALID_CREDENTIALS",
+                    "message": "Email address and password do not match an account that may sign in.",
+                    "field": None,
+                }],
+                "accessToken": None,
+                "expiresAt": None,
+                "user": None,
+            }  # fmt: skip
+
+
+async def test_a_login_s_ticket_names_who_signed_in_and_its_session(api: Api, trader: Trader) -> None:
+    body = (await api.post(LOGIN, {"input": {"email": trader.email, "password": PASSWORD}}, "")).json()
+    ticket = await api.ticket(body["data"]["login"]["ticketId"])
+    assert (ticket["actionType"], ticket["summary"]) == ("USER_LOGIN", "TRADER signed in")
+    assert ticket["user"] == {"id": trader.id}
+    assert ticket["entityType"] == "SESSION"
+    assert ticket["sessionId"] == ticket["entityId"]
 
 
 # ---------------------------------------------------------------------------------------------------------------- roles
@@ -395,7 +444,7 @@ def test_every_root_field_carries_a_policy() -> None:
     assert set(policies(Query)) == set(built.query_type.fields)
     assert set(policies(Subscription)) == set(built.subscription_type.fields)
     assert {name: one.policy for name, one in DECLARED.items()}.keys() == built.mutation_type.fields.keys()
-    assert len(Mutation.__strawberry_definition__.fields) == len(DECLARED)
+    assert len(get_object_definition(Mutation, strict=True).fields) == len(DECLARED)
     assert {name for name, policy in policies(Query).items() if policy is Policy.ANYONE} == {
         "me", "certificates", "orderBook", "trades"
     }  # fmt: skip
@@ -410,7 +459,12 @@ def test_every_policy_says_whom_it_lets_in() -> None:
 async def test_every_read_refuses_whom_its_policy_refuses(api: Api, trader: Trader, analyst: Trader) -> None:
     found = policies(Query)
     assert set(READS) == set(found)
-    callers = {None: "", UserRole.ADMIN: api.admin_token, UserRole.ANALYST: analyst.token, UserRole.TRADER: trader.token}
+    callers = {
+        None: "",
+        UserRole.ADMIN: api.admin_token,
+        UserRole.ANALYST: analyst.token,
+        UserRole.TRADER: trader.token,
+    }
     count = await api.ticket_count()
     for name, policy in found.items():
         for role, token in callers.items():

@@ -186,7 +186,7 @@ async def test_contiguous_notices_carry_the_picture_without_a_read(
 async def test_watchers_see_the_picture_first_then_the_newest_and_share_it(
     events: Events, books: Books, market: Market
 ) -> None:
-    async with aclosing(books.watch(CEA)) as one, aclosing(books.watch(CEA)) as two:  # type: ignore[type-var]
+    async with aclosing(books.watch(CEA)) as one, aclosing(books.watch(CEA)) as two:
         assert same(await anext(one), market.committed[CEA])
         await anext(two)
         send(events, market.commit(("BUY", level("9.97"))))
@@ -208,7 +208,7 @@ async def test_a_slow_watcher_gets_the_newest_only_and_a_quick_one_at_most_twent
             seen.append(picture.sequence)  # noqa: PERF401 (read while it grows)
 
     reader = asyncio.create_task(quick())
-    async with aclosing(books.watch(CEA)) as slow:  # type: ignore[type-var]
+    async with aclosing(books.watch(CEA)) as slow:
         await anext(slow)
         for number in range(100):
             send(events, market.commit(("BUY", level("9.90", number + 1))))
@@ -303,7 +303,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("hurried")
 async def test_without_change_the_picture_comes_again_and_says_how_fresh_it_is(books: Books, market: Market) -> None:
-    async with aclosing(books.watch(CEA)) as watcher:  # type: ignore[type-var]
+    async with aclosing(books.watch(CEA)) as watcher:
         await anext(watcher)
         async with asyncio.timeout(5):
             again = await anext(watcher)
@@ -319,7 +319,7 @@ async def test_without_change_the_picture_comes_again_and_says_how_fresh_it_is(b
 
 
 async def test_a_picture_is_sent_again_within_five_seconds(books: Books) -> None:
-    async with aclosing(books.watch(EUA)) as watcher:  # type: ignore[type-var]
+    async with aclosing(books.watch(EUA)) as watcher:
         await anext(watcher)
         async with asyncio.timeout(5):
             await anext(watcher)

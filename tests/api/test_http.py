@@ -285,8 +285,9 @@ def test_a_lone_surrogate_is_a_value_that_does_not_coerce(http: httpx.Client) ->
 
 @pytest.mark.parametrize("number", [b"1e400", b"-1E+999", b"7" * 5_000])
 def test_a_huge_number_is_a_value_that_does_not_coerce(http: httpx.Client, number: bytes) -> None:
-    body = b'{"query":"query ($n: Int!, $t: Decimal!) { integer(value: $n) decimal(value: $t) }","variables":{"n":1,"t":'
-    response = http.post("/graphql", content=body + number + b"}}", headers={"Content-Type": "application/json"})
+    query = b'{"query":"query ($n: Int!, $t: Decimal!) { integer(value: $n) decimal(value: $t) }","variables":'
+    body = query + b'{"n":1,"t":' + number + b"}}"
+    response = http.post("/graphql", content=body, headers={"Content-Type": "application/json"})
     assert code_of(response) == "BAD_REQUEST"
     (error,) = response.json()["errors"]  # the small number beside it is still one
     assert "Expected a decimal" in error["message"]

@@ -2,7 +2,6 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,7 +48,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-async def world(api: Api) -> AsyncIterator[World]:
+async def world(api: Api) -> World:
     one = World(api)
     one.makers = [await api.maker(f"MM-{name}", CEA="100", EUA="100") for name in ("Page-A", "Page-B")]
     one.traders = [await api.trader(EUR="10000") for _ in range(2)]
@@ -69,7 +68,7 @@ async def world(api: Api) -> AsyncIterator[World]:
             trader.token,
             i={"amount": "5", "reference": "R"},
         )
-    yield one
+    return one
 
 
 async def ids(world: World, name: str, **filter: Any) -> list[str]:
@@ -131,7 +130,7 @@ async def test_a_page_does_not_shift_when_something_newer_comes(world: World) ->
 
 @pytest.mark.parametrize("name", LISTS)
 @pytest.mark.parametrize("size", [{"first": -1}, {"first": 101}, {"last": -1}, {"last": 101}, {"first": 1, "last": 1}])
-async def test_a_page_has_0_to_100_items(world: World, name: str, size: dict[str, int]) -> None:
+async def test_a_page_has_0_to_100_items(world: World, name: str, size: dict[str, Any]) -> None:
     answered = await world.api.ask(LISTS[name], **size)
     (error,) = answered.errors
     assert error["extensions"]["code"] == "BAD_REQUEST"
@@ -207,7 +206,8 @@ async def test_orders_are_filtered(world: World) -> None:
 
 async def test_a_window_is_half_open(world: World) -> None:
     created = {
-        str(row["id"]): row["created_at"].isoformat() for row in await world.api.sql("SELECT id, created_at FROM orders")
+        str(row["id"]): row["created_at"].isoformat()
+        for row in await world.api.sql("SELECT id, created_at FROM orders")
     }
     middle = created[world.orders[3]]
     assert await ids(world, "orders", createdFrom=middle) == world.orders[:4]
@@ -256,7 +256,7 @@ async def test_transactions_are_filtered(world: World) -> None:
 
 async def test_tickets_are_filtered_by_what_they_say(world: World) -> None:
     placed, traded = world.placed, world.traded
-    first, second = world.makers
+    _, second = world.makers
     assert await ids(world, "tickets", actionTypes=["MM_ORDER_PLACED", "ORDER_PLACED"]) == placed
     assert await ids(world, "tickets", actionTypes=["MM_TRADE_EXECUTED"]) == traded
     assert await ids(world, "tickets", actionTypes=[]) == []
@@ -331,8 +331,9 @@ async def test_a_filter_is_bounded_in_depth_and_size(world: World) -> None:
     deep: dict[str, Any] = {}
     for _ in range(4):
         deep = {"not": deep}
-    for filter in (deep, {"or": [{} for _ in range(50)]}):
-        answered = await world.api.ask(TICKETS, filter=filter)
+    many: dict[str, Any] = {"or": [{} for _ in range(50)]}
+    for wanted in (deep, many):
+        answered = await world.api.ask(TICKETS, filter=wanted)
         (error,) = answered.errors
         assert error["extensions"] == {"code": "BAD_REQUEST", "field": "filter"}
         assert error["message"] == "A filter has at most 4 levels and 50 parts."

@@ -1,16 +1,13 @@
 """Wrong input: an answer that a person can act on, a FAILED ticket, and nothing moved."""
 
-import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import httpx
 import pytest
 
-from api.app import WRITE_CONNECTIONS_MAX
 from tests.world import CANCEL_MARKET_ORDER, CANCEL_ORDER, PASSWORD, PLACE_MARKET_ORDER, PLACE_ORDER, Api, Trader
 
 CREATE_MAKER = """mutation($input: CreateMarketMakerInput!) { createMarketMaker(input: $input) {
@@ -336,25 +333,6 @@ async def test_an_inactive_maker_cannot_sell(world: World) -> None:
     assert (refusal["field"], refusal["message"]) == ("marketMakerId", "MM-Asleep is inactive. Activate it first.")
 
 
-async def test_a_deactivated_maker_s_orders_are_cancelled_and_their_reserve_released(world: World) -> None:
-    api = world.api
-    for document, action in ((UPDATE_MAKER, "MM_UPDATED"), (DELETE_MAKER, "MM_DELETED")):
-        maker = await api.maker(CEA="10")
-        orders = [(await api.sell(maker["id"], price, "5"))["order"]["id"] for price in ("41.00", "42.00")]
-        asked: dict[str, Any] = {"id": maker["id"]}
-        if document is UPDATE_MAKER:
-            asked["input"] = {"isActive": False}
-        (payload,) = ((await api.ask(document, **asked)).data or {}).values()
-        assert payload["errors"] == []
-        assert {one["id"] for one in payload["cancelledOrders"]} == set(orders)
-        assert await api.balance(maker["user"]["id"], "CEA") == ("10", "0")
-        ticket = await api.ticket(payload["ticketId"])
-        assert ticket["actionType"] == action
-        assert ticket["summary"].endswith(", 2 open orders cancelled")
-        children = [one for one in ticket["relatedTickets"] if one["actionType"] == "MM_ORDER_CANCELLED"]
-        assert len(children) == 2
-
-
 async def test_a_trader_without_approved_kyc_cannot_trade(world: World) -> None:
     trader = await world.api.trader(kyc=False, EUR="1000")
     refusal = await world.api.refused("KYC_REQUIRED", PLACE_ORDER, trader.token, input=world.buy())
@@ -672,47 +650,3 @@ async def test_of_two_problems_the_first_in_the_list_is_the_answer(world: World)
     ]  # fmt: skip
     for code, document, token, variables in cases:
         await api.refused(code, document, token, **variables)
-
-
-async def test_a_market_that_stays_locked_is_busy_and_nothing_is_kept(world: World) -> None:
-    api = world.api
-    connection = await asyncpg.connect(api.database_url)
-    try:
-        async with connection.transaction():
-            await connection.execute("SELECT * FROM books ORDER BY certificate_type FOR NO KEY UPDATE")
-            before, count = await api.state(), await api.ticket_count()
-            asked = world.sell(idempotencyKey="busy-1")
-            payload = (await api.ask(PLACE_MARKET_ORDER, input=asked))["placeMarketOrder"]
-        assert [error["code"] for error in payload["errors"]] == ["BUSY"]
-        (row,) = await api.tickets_since(count)
-        assert (row["ticket_id"], row["status"], row["error_code"]) == (payload["ticketId"], "FAILED", "BUSY")
-        assert await api.state() == before
-    finally:
-        await connection.close()
-    again = await api.ask(PLACE_MARKET_ORDER, input=asked)  # the same key: BUSY is never the stored answer
-    assert again["placeMarketOrder"]["errors"] == []
-    assert "replayed" not in again.extensions
-    await api.ask(CANCEL_MARKET_ORDER, id=again["placeMarketOrder"]["order"]["id"])
-
-
-async def test_a_flood_that_finds_no_connection_is_busy_with_a_ticket_each(world: World) -> None:
-    api, nobody = world.api, str(uuid4())
-    connection = await asyncpg.connect(api.database_url)
-    try:
-        async with connection.transaction():
-            await connection.execute("SELECT * FROM books ORDER BY certificate_type FOR NO KEY UPDATE")
-            before, count = await api.state(), await api.ticket_count()
-            waiting = [asyncio.create_task(api.ask(APPROVE_KYC, id=nobody)) for _ in range(WRITE_CONNECTIONS_MAX)]
-            await asyncio.sleep(0.5)  # all connections wait for the market now
-            late = await asyncio.gather(*(api.ask(DELETE_MAKER, id=nobody) for _ in range(3)))
-            answers = [*await asyncio.gather(*waiting), *late]
-        rows = await api.tickets_since(count)
-        for answer in answers:
-            assert answer.errors == [] and answer.data is not None, answer.errors
-            (payload,) = answer.data.values()
-            assert [error["code"] for error in payload["errors"]] == ["BUSY"]
-            assert payload["ticketId"] in {row["ticket_id"] for row in rows}
-        assert [row["error_code"] for row in rows] == ["BUSY"] * len(answers)
-        assert await api.state() == before
-    finally:
-        await connection.close()

@@ -150,6 +150,19 @@ class Process:
         force: TimeInForce = TimeInForce.GTC,
     ) -> Answer[PlacedOutcome]:
         """Place an order as a trader, or for a market maker as the admin; price None: at market."""
+        return await self.desk.submit(*self.order(holder, side, quantity, price, key, certificate_type, force))
+
+    def order(
+        self,
+        holder: UUID | MakerOutcome,
+        side: str,
+        quantity: str,
+        price: str | None,
+        key: str | None = None,
+        certificate_type: CertificateType = CEA,
+        force: TimeInForce = TimeInForce.GTC,
+    ) -> tuple[Attempt, Place]:
+        """Return the attempt and the command of a new order."""
         is_maker = isinstance(holder, MakerOutcome)
         maker_id = str(holder.maker.id) if isinstance(holder, MakerOutcome) else None
         order_type = OrderType.MARKET if price is None else OrderType.LIMIT
@@ -168,7 +181,7 @@ class Process:
             quantity=Decimal(quantity),
         )
         name, actor = ("placeMarketOrder", None) if is_maker else ("placeOrder", command.holder_id)
-        return await self.desk.submit(self.attempt(name, {"input": asked}, actor, key), command)
+        return self.attempt(name, {"input": asked}, actor, key), command
 
     async def cancel(self, order_id: UUID, holder_id: UUID | None, key: str | None = None) -> Answer[CancelledOutcome]:
         """Cancel an order as its trader; holder None: as the admin."""

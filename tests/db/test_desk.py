@@ -1,4 +1,4 @@
-"""The desk: many callers, few transactions; every caller answered, no neighbour hurt, every process on the same book."""
+"""The desk: many callers, few transactions; each is answered, no neighbour hurt, every process on the same book."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ import pytest
 
 from db import batch, desk, market, unit
 from db.embedded import Servers
-from db.unit import Answer, Fault, Transaction
+from db.unit import Answer, Fault
 from domain.errors import ErrorCode
-from domain.market import Book, Cancel, OrderSide
-from domain.money import Asset, CertificateType
+from domain.market import Cancel, OrderSide, Resting
+from domain.money import Asset
+from tests.db.books import assert_same_books, books_of, empty_books
 from tests.db.invariants import assert_invariants
 from tests.db.process import CEA, Process, process
 
@@ -34,75 +35,11 @@ COPIES = 20
 Owner: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
-@pytest.fixture(scope="module")
-async def one(servers: Servers, database: str) -> AsyncIterator[Process]:
-    async with process(database, servers.urls.redis_url) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-async def other(servers: Servers, database: str, one: Process) -> AsyncIterator[Process]:
-    """Open a second process on the same database."""
-    async with process(database, servers.urls.redis_url, admin_id=one.admin_id) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def owner(database: str) -> AsyncIterator[Owner]:
-    connection = await asyncpg.connect(database)
-    yield connection
-    await connection.close()
-
-
 @pytest.fixture(autouse=True)
 async def _laws_hold_afterwards(one: Process, owner: Owner) -> AsyncIterator[None]:
     await empty_books(one)
     yield
     await assert_invariants(owner)
-
-
-async def empty_books(one: Process) -> None:
-    """Cancel what the test before left in the books."""
-    rows = await one.pool.fetch(
-        "SELECT id, user_id, market_maker_id FROM orders WHERE status IN ('OPEN', 'PARTIALLY_FILLED')"
-    )
-    await asyncio.gather(*(one.cancel(row["id"], None if row["market_maker_id"] else row["user_id"]) for row in rows))
-
-
-async def books_of(one: Process) -> dict[CertificateType, Book]:
-    """Return the books of a process, brought up to date as a batch would."""
-    async with one.desk_pool.transaction() as connection:
-        states = await market.lock(Transaction(connection, one.numbers))
-        return await one.desk._books.up_to_date(connection, states)
-
-
-async def rebuilt(one: Process) -> dict[CertificateType, Book]:
-    """Return the books as the open orders give them."""
-    async with one.desk_pool.transaction() as connection:
-        states = await market.lock(Transaction(connection, one.numbers))
-        return await market.Books().up_to_date(connection, states)
-
-
-def content(books: dict[CertificateType, Book]) -> Any:
-    return {
-        certificate: (
-            book.sequence,
-            book.priority,
-            book.last_price,
-            {
-                side: [(price, level.quantity, list(level.orders.values())) for price, level in book.sides[side]]
-                for side in OrderSide
-            },
-            {order_id: resting.remaining for order_id, resting in book.orders.items()},
-        )
-        for certificate, book in books.items()
-    }
-
-
-async def assert_same_books(*processes: Process) -> None:
-    truth = content(await rebuilt(processes[0]))
-    for number, opened in enumerate(processes):
-        assert content(await books_of(opened)) == truth, f"process {number}"
 
 
 @contextlib.asynccontextmanager
@@ -171,7 +108,7 @@ async def test_orders_made_and_filled_and_orders_cancelled_share_a_batch(one: Pr
     whole = await one.place(seller, "SELL", "10", "25.40")
     assert rest.outcome is not None
     assert whole.outcome is not None
-    answers = await asyncio.gather(
+    answers: list[Answer[Any]] = await asyncio.gather(
         one.place(buyer, "BUY", "30", "25.50"),
         one.cancel(rest.outcome.order.id, seller),
         one.cancel(rest.outcome.order.id, seller),
@@ -187,7 +124,17 @@ async def test_orders_made_and_filled_and_orders_cancelled_share_a_batch(one: Pr
     )
     assert len(tickets) == 1, "they were to be decided in one batch"
     codes = [each.refusal.code if each.refusal else None for each in answers]
-    assert codes == [None, None, "ORDER_NOT_OPEN", "ORDER_NOT_OPEN", None, None, None, "ORDER_NOT_FOUND", "ORDER_NOT_FOUND"]
+    assert codes == [
+        None,
+        None,
+        "ORDER_NOT_OPEN",
+        "ORDER_NOT_OPEN",
+        None,
+        None,
+        None,
+        "ORDER_NOT_FOUND",
+        "ORDER_NOT_FOUND",
+    ]
     cancelled: Any = answers[1].outcome
     assert (cancelled.order.status, cancelled.order.filled_quantity, cancelled.order.filled_notional) == (
         "CANCELLED",
@@ -300,7 +247,7 @@ async def test_of_rivals_for_a_whole_balance_one_wins(one: Process, other: Proce
         winners = [answer for answer in answers if answer.outcome]
         assert len(winners) == 1
         assert {each.refusal.code for each in answers if each.refusal} == {ErrorCode.INSUFFICIENT_BALANCE}
-        won = winners[0].outcome
+        won: Any = winners[0].outcome
         if hasattr(won, "order"):
             assert (await one.cancel(won.order.id, trader)).outcome
         else:
@@ -320,7 +267,9 @@ async def test_a_command_that_breaks_costs_its_neighbours_nothing(one: Process, 
     broken = answers.pop(5)
     assert isinstance(broken, Fault)
     assert broken.ticket_id is not None
-    ticket = await one.pool.fetchrow("SELECT status, error_code FROM ticket_logs WHERE ticket_id = $1", broken.ticket_id)
+    ticket = await one.pool.fetchrow(
+        "SELECT status, error_code FROM ticket_logs WHERE ticket_id = $1", broken.ticket_id
+    )
     assert ticket is not None
     assert (ticket["status"], ticket["error_code"]) == ("FAILED", "INTERNAL")
     for answer in answers:
@@ -334,7 +283,8 @@ async def test_a_conflict_that_does_not_pass_is_the_fault_of_one(one: Process, o
     trader = await one.trader(cea="100000")
     async with poison(owner, error):
         answers = await asyncio.gather(
-            *(one.place(trader, "SELL", quantity, "25.50") for quantity in ("1", str(POISON), "3")), return_exceptions=True
+            *(one.place(trader, "SELL", quantity, "25.50") for quantity in ("1", str(POISON), "3")),
+            return_exceptions=True,
         )
     assert [isinstance(answer, Answer) for answer in answers] == [True, False, True]
     assert isinstance(answers[1], Fault)
@@ -344,25 +294,19 @@ async def test_a_conflict_that_does_not_pass_is_the_fault_of_one(one: Process, o
 async def test_a_job_that_cannot_even_be_recorded_costs_its_neighbours_nothing(one: Process) -> None:
     """Its session does not exist, so its FAILED ticket breaks the same key at COMMIT."""
     trader = await one.trader(cea="1000")
-    submit = one.desk.submit
-
-    async def as_nobody(attempt: Any, command: Any) -> Any:
-        return await submit(replace(attempt, session_id=uuid4()), command)
-
-    good = [one.place(trader, "SELL", "1", "25.50") for _ in range(3)]
-    bad = one.place(trader, "SELL", "2", "25.50")
-    one.desk.submit = as_nobody  # type: ignore[method-assign]
-    try:
-        broken = asyncio.ensure_future(bad)
-        await asyncio.sleep(0)
-    finally:
-        one.desk.submit = submit  # type: ignore[method-assign]
-    answers = await asyncio.gather(broken, *good, return_exceptions=True)
+    attempt, command = one.order(trader, "SELL", "2", "25.50")
+    answers = await asyncio.gather(
+        one.desk.submit(replace(attempt, session_id=uuid4()), command),
+        *(one.place(trader, "SELL", "1", "25.50") for _ in range(3)),
+        return_exceptions=True,
+    )
     assert isinstance(answers[0], Fault)
     assert [isinstance(answer, Answer) for answer in answers[1:]] == [True] * 3
 
 
-async def test_a_connection_lost_in_the_batch_is_settled(one: Process, owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_lost_in_the_batch_is_settled(
+    one: Process, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trader = await one.trader(cea="1000")
     store = batch.Batch.store
 
@@ -431,7 +375,7 @@ async def test_a_killed_desk_does_not_keep_a_book_that_only_looks_current(one: P
 
 
 def replace_resting(holder: UUID) -> Any:
-    return market.Resting(uuid4(), holder, None, OrderSide.SELL, 1, 5, 10**6, "TKT-2026-000001")
+    return Resting(uuid4(), holder, None, OrderSide.SELL, 1, 5, 10**6, "TKT-2026-000001")
 
 
 async def test_a_market_lock_held_too_long_is_busy_with_tickets(one: Process, owner: Owner) -> None:
@@ -471,7 +415,9 @@ async def test_a_client_that_vanishes_leaves_the_order_to_the_desk(one: Process)
     assert one.desk_pool._pool.get_idle_size() == one.desk_pool._pool.get_size()
 
 
-async def test_stop_finishes_what_is_waiting_and_takes_nothing_more(servers: Servers, database: str, one: Process) -> None:
+async def test_stop_finishes_what_is_waiting_and_takes_nothing_more(
+    servers: Servers, database: str, one: Process
+) -> None:
     trader = await one.trader(cea="1000")
     async with process(database, servers.urls.redis_url, admin_id=one.admin_id) as short:
         waiting = [asyncio.create_task(short.place(trader, "SELL", "1", "25.50")) for _ in range(30)]
@@ -501,128 +447,6 @@ async def test_what_stop_cannot_finish_is_kept_and_answered(
         assert all(isinstance(answer, Fault) for answer in answers)
         assert len(short.kept) == 3
     await transaction.rollback()
-
-
-# -------------------------------------------------------------------------------------------------- the shared market
-
-
-async def test_a_process_that_is_behind_catches_up_by_the_journal(
-    one: Process, other: Process, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Partial fills, sweeps, cuts and cancels of the other process, then the deactivation of a maker by a unit of work."""
-    rng = random.Random(11)
-    traders, maker = [await one.trader("1000000", "10000") for _ in range(4)], await one.maker("1000")
-    await one.place(traders[0], "SELL", "1", "30.00")
-    await other.place(traders[0], "SELL", "1", "30.00")
-    held = one.desk._books._books[CEA]
-    open_orders: list[tuple[UUID, UUID | None]] = []
-    for _ in range(150):
-        if open_orders and rng.random() < 0.25:
-            await other.cancel(*open_orders.pop(rng.randrange(len(open_orders))))
-            continue
-        holder: Any = rng.choice([*traders, maker])
-        side = "SELL" if holder is maker else rng.choice(["BUY", "SELL"])
-        answer = await other.place(holder, side, str(rng.randint(1, 30)), f"{25 + rng.randint(-4, 4) / 100:.2f}")
-        if answer.outcome:
-            open_orders.append((answer.outcome.order.id, None if holder is maker else holder))
-    deleted = await other.delete_maker(maker.maker.id)
-    assert deleted.outcome is not None
-    assert held.sequence < (await rebuilt(one))[CEA].sequence
-    await assert_same_books(one, other)
-    assert one.desk._books._books[CEA] is held, "it was brought up to date, not rebuilt"
-    monkeypatch.setattr(market, "EVENTS_BEHIND_MAX", 2)
-    for _ in range(4):
-        await other.place(traders[1], "SELL", "1", "31.00")
-    await assert_same_books(one, other)
-    assert one.desk._books._books[CEA] is not held, "too far behind: it was rebuilt"
-
-
-@pytest.mark.parametrize("change", ["is_halted = true", "tick_size = 0.05"])
-async def test_a_rule_that_changed_while_the_desk_waited_for_the_market_is_seen(
-    one: Process, owner: Owner, change: str
-) -> None:
-    """The lock was held by whoever changed the certificate: the batch behind it must not decide on the old rules."""
-    trader = await one.trader(cea="1000")
-    transaction = owner.transaction()
-    await transaction.start()
-    await owner.execute("SELECT * FROM books ORDER BY certificate_type FOR NO KEY UPDATE")
-    waiting = asyncio.create_task(one.place(trader, "SELL", "1", "25.51"))
-    while not await owner.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-        await asyncio.sleep(0.01)
-    await owner.execute(f"UPDATE certificates SET {change} WHERE certificate_type = 'CEA'")
-    await transaction.commit()
-    answer = await waiting
-    await owner.execute("UPDATE certificates SET is_halted = false, tick_size = 0.01")
-    assert answer.refusal is not None
-    assert answer.refusal.code in (ErrorCode.MARKET_HALTED, ErrorCode.INVALID_PRICE)
-
-
-async def test_a_maker_deactivated_while_the_desk_waited_is_refused(one: Process, other: Process) -> None:
-    for _ in range(8):
-        maker = await one.maker("100")
-        answers = await asyncio.gather(
-            *(one.place(maker, "SELL", "1", "40.00") for _ in range(4)),
-            other.delete_maker(maker.maker.id),
-            *(other.place(maker, "SELL", "1", "40.00") for _ in range(4)),
-        )
-        codes = {answer.refusal.code for answer in answers if answer.refusal}
-        assert codes <= {ErrorCode.MARKET_MAKER_INACTIVE}
-        rows = await one.pool.fetch(
-            "SELECT count(*) AS n FROM orders WHERE market_maker_id = $1 AND status = 'OPEN'", maker.maker.id
-        )
-        assert rows[0]["n"] == 0
-        balance = await one.pool.fetchrow(
-            "SELECT available, locked FROM balances WHERE holder_id = $1", maker.maker.user_id
-        )
-        assert balance is not None
-        assert (balance["available"], balance["locked"]) == (100, 0)
-
-
-async def test_readers_see_one_total_and_no_crossed_book_during_trading(one: Process, other: Process, owner: Owner) -> None:
-    """Jepsen's bank: whoever sums up all balances in one snapshot, at any moment, finds what was deposited."""
-    traders = [await one.trader("100000", "1000") for _ in range(4)]
-    total = await owner.fetchval("SELECT sum(available + locked) FROM balances WHERE asset = 'EUR'")
-    is_over = False
-
-    async def read() -> int:
-        reads = 0
-        while not is_over:
-            row = await owner.fetchrow(
-                "SELECT (SELECT sum(available + locked) FROM balances WHERE asset = 'EUR') AS total,"
-                " (SELECT count(*) FROM balances WHERE available < 0 OR locked < 0) AS negative,"
-                " (SELECT max(price) FILTER (WHERE side = 'BUY') < min(price) FILTER (WHERE side = 'SELL')"
-                "  FROM orders WHERE certificate_type = 'CEA' AND status IN ('OPEN', 'PARTIALLY_FILLED')) AS apart"
-            )
-            assert row is not None
-            assert (row["total"], row["negative"]) == (total, 0)
-            assert row["apart"] is not False
-            reads += 1
-        return reads
-
-    async def trade(number: int) -> None:
-        rng = random.Random(number)
-        for _ in range(15):
-            price, side = f"{25 + rng.randint(-3, 3) / 100:.2f}", rng.choice(["BUY", "SELL"])
-            await (one, other)[number % 2].place(rng.choice(traders), side, str(rng.randint(1, 20)), price)
-
-    reading = asyncio.create_task(read())
-    await asyncio.gather(*map(trade, range(16)))
-    is_over = True
-    assert await reading > 20
-
-
-async def test_notices_are_contiguous_and_come_after_the_commit(one: Process) -> None:
-    trader = await one.trader("100000", "1000")
-    await one.place(trader, "SELL", "1", "35.00")
-    one.notices.clear()
-    await asyncio.gather(*(one.place(trader, "SELL", "1", "35.00") for _ in range(10)))
-    await one.place(trader, "BUY", "1", "20.00")
-    books = [notice.message for notice in one.notices if notice.channel == "book"]
-    assert all(b["previousSequence"] == a["sequence"] for a, b in zip(books, books[1:], strict=False))
-    head = await one.pool.fetchrow("SELECT sequence FROM books WHERE certificate_type = 'CEA'")
-    assert head is not None
-    assert books[-1]["sequence"] == head["sequence"]
-    assert books[-1]["changes"] == [["BUY", "20.00", "1", 1]]
 
 
 async def test_what_a_batch_costs(one: Process) -> None:

@@ -1,13 +1,15 @@
-"""The unit of work: one attempt, one transaction, one ticket, whatever happens to clients, keys, locks and connections."""
+"""The unit of work: one attempt, one transaction, one ticket, whatever becomes of clients, keys, locks, connections."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -18,6 +20,7 @@ import pytest
 from db import ledger, unit
 from db.embedded import Servers
 from db.outcomes import reader
+from db.spool import Spool
 from db.unit import Answer, Fault, Write
 from domain import errors, stories
 from domain.ledger import Change, TransactionOutcome, TransactionType
@@ -30,26 +33,15 @@ CANCELLATIONS = 60
 Owner: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
-@pytest.fixture(scope="module")
-async def one(servers: Servers, database: str) -> AsyncIterator[Process]:
-    async with process(database, servers.urls.redis_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def owner(database: str) -> AsyncIterator[Owner]:
-    connection = await asyncpg.connect(database)
-    yield connection
-    await connection.close()
-
-
 @pytest.fixture(autouse=True)
 async def _laws_hold_afterwards(one: Process, owner: Owner) -> AsyncIterator[None]:
     yield
     await assert_invariants(owner)
 
 
-def deposit(user_id: UUID, amount: str = "5", kind: str = "DEPOSIT") -> Callable[[Write], Awaitable[TransactionOutcome]]:
+def deposit(
+    user_id: UUID, amount: str = "5", kind: str = "DEPOSIT"
+) -> Callable[[Write], Awaitable[TransactionOutcome]]:
     change = Change(None, str(user_id), Asset.CEA, TransactionType(kind), Decimal(amount), None)
     return lambda write: ledger.change(write, change)
 
@@ -60,11 +52,11 @@ async def run(one: Process, work: Callable[[Write], Awaitable[Any]], **changed: 
     return attempt.attempt_id, answer
 
 
-async def balance(one: Process, user_id: UUID, asset: str = "CEA") -> tuple[Decimal, Decimal]:
+async def balance(one: Process, user_id: UUID, asset: str = "CEA") -> tuple[int, int]:
     row = await one.pool.fetchrow(
         "SELECT available, locked FROM balances WHERE holder_id = $1 AND asset = $2", user_id, asset
     )
-    return (row["available"], row["locked"]) if row else (Decimal(0), Decimal(0))
+    return (int(row["available"]), int(row["locked"])) if row else (0, 0)
 
 
 async def effects_of(one: Process, ticket_id: str) -> int:
@@ -82,7 +74,8 @@ async def only_ticket(one: Process, attempt_id: UUID) -> Any:
 async def trigger(owner: Owner, table: str, body: str) -> AsyncIterator[None]:
     """Let the database itself misbehave on every insert into a table."""
     await owner.execute(
-        f"CREATE FUNCTION misbehave() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN {body} RETURN NEW; END $$;"
+        "CREATE FUNCTION misbehave() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$"
+        f" BEGIN {body} RETURN NEW; END $$;"
         f"CREATE TRIGGER misbehave BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION misbehave()"
     )
     try:
@@ -103,7 +96,11 @@ async def test_a_success_commits_with_its_ticket(one: Process) -> None:
         " JOIN ticket_logs t USING (ticket_id) WHERE ticket_id = $1",
         answer.ticket_id,
     )
-    assert (ticket["ticket_id"], ticket["status"], [row["same"] for row in rows]) == (answer.ticket_id, "SUCCESS", [True])
+    assert (ticket["ticket_id"], ticket["status"], [row["same"] for row in rows]) == (
+        answer.ticket_id,
+        "SUCCESS",
+        [True],
+    )
     assert one.notices[-1].channel == "tickets"
 
 
@@ -255,7 +252,8 @@ async def test_a_duplicate_that_waits_too_long_for_the_first_is_busy_with_a_tick
     blocker = owner.transaction()
     await blocker.start()
     await owner.execute(
-        "INSERT INTO idempotency VALUES ($1, 'createTransaction', 'slow', $2, 'TKT-2026-999999999', 'SUCCESS', '{}', now())",
+        "INSERT INTO idempotency"
+        " VALUES ($1, 'createTransaction', 'slow', $2, 'TKT-2026-999999999', 'SUCCESS', '{}', now())",
         one.admin_id,
         b"h" * 32,
     )
@@ -316,7 +314,11 @@ async def test_a_connection_lost_during_work_is_settled_as_failed(one: Process, 
     with pytest.raises(Fault) as fault:
         await one.units.run(attempt, work, stories.of_transaction, reader(TransactionOutcome))
     ticket = await only_ticket(one, attempt.attempt_id)
-    assert (ticket["ticket_id"], ticket["status"], ticket["error_code"]) == (fault.value.ticket_id, "FAILED", "INTERNAL")
+    assert (ticket["ticket_id"], ticket["status"], ticket["error_code"]) == (
+        fault.value.ticket_id,
+        "FAILED",
+        "INTERNAL",
+    )
     assert (await balance(one, trader)) == (0, 0)
     assert (await run(one, deposit(trader), idempotency_key="lost-1", request={}))[1].outcome
 
@@ -440,6 +442,18 @@ async def test_nothing_can_be_recorded_while_no_connection_is_free_so_the_attemp
             with pytest.raises(Fault) as fault:
                 await small.units.run(attempt, deposit(uuid4()), stories.of_transaction, reader(TransactionOutcome))
         assert (fault.value.ticket_id, small.kept) == (None, [attempt])
+
+
+async def test_the_spool_is_emptied_on_a_machine_that_has_been_up_for_long(
+    one: Process, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A duration counted from boot would pass the bound of its column after 11 days and never be taken."""
+    now_ns = time.monotonic_ns
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now_ns() + 30 * 86_400 * 10**9)
+    spool, attempt = Spool(tmp_path / "spool"), one.attempt("createTransaction", {})
+    await spool.keep(attempt, stories.of_transaction({}, None))
+    assert await spool.ingest(one.units) == 1
+    assert (await only_ticket(one, attempt.attempt_id))["tags"] == ["SPOOLED"]
 
 
 async def test_the_role_is_the_applications(one: Process, database: str) -> None:

@@ -21,7 +21,9 @@ def test_units_are_exact_or_none(text: str, decimals: int, smallest: int | None)
     assert money.units(Decimal(text), decimals) == smallest
 
 
-@pytest.mark.parametrize("figure", ["0", "-1", "-0", "NaN", "sNaN", "Infinity", "-Infinity", "1000000000000.01", "1E+30", "0.005"])
+@pytest.mark.parametrize(
+    "figure", ["0", "-1", "-0", "NaN", "sNaN", "Infinity", "-Infinity", "1000000000000.01", "1E+30", "0.005"]
+)
 def test_an_amount_is_positive_bounded_and_on_scale(figure: str) -> None:
     with pytest.raises(InvalidAmount) as refused:
         money.amount(Asset.EUR, Decimal(figure))

@@ -20,7 +20,9 @@ def test_addresses_are_taken_without_white_space(address: str) -> None:
     assert people.email(address) == address.strip()
 
 
-@pytest.mark.parametrize("address", ["", " ", "a", "a@b", "a@@b.co", "a b@c.de", "@b.co", "a@b.", "a@.b", "a" * 250 + "@b.co"])
+@pytest.mark.parametrize(
+    "address", ["", " ", "a", "a@b", "a@@b.co", "a b@c.de", "@b.co", "a@b.", "a@.b", "a" * 250 + "@b.co"]
+)
 def test_addresses_that_are_none_are_refused(address: str) -> None:
     with pytest.raises(errors.InvalidInput) as refused:
         people.email(address)
@@ -81,7 +83,9 @@ def test_an_id_is_read_in_both_forms() -> None:
 
 def test_a_deposit_is_decided_once() -> None:
     now = datetime.now(UTC)
-    deposit = Deposit(uuid4(), uuid4(), Decimal(5), "R", DepositStatus.PENDING, None, now, None, None, "TKT-2026-000001")
+    deposit = Deposit(
+        uuid4(), uuid4(), Decimal(5), "R", DepositStatus.PENDING, None, now, None, None, "TKT-2026-000001"
+    )
     assert people.decide_deposit(deposit, str(deposit.id)) is deposit
     with pytest.raises(errors.NotFound):
         people.decide_deposit(None, "x")

@@ -42,13 +42,15 @@ TRADE = Trade(
     uuid4(), CertificateType.CEA, 2, Decimal("25.50"), Decimal(40), uuid4(), ORDER.id, USER.id, MAKER.user_id, MAKER.id,
     OrderSide.BUY, NOW, "TKT-2026-000002",
 )  # fmt: skip
-DEPOSIT = Deposit(uuid4(), USER.id, Decimal("10.00"), CANARY, DepositStatus.PENDING, CANARY, NOW, None, None, "TKT-2026-000003")
+DEPOSIT = Deposit(
+    uuid4(), USER.id, Decimal("10.00"), CANARY, DepositStatus.PENDING, CANARY, NOW, None, None, "TKT-2026-000003"
+)
 
 
 def entry(kind: TransactionType, amount: str) -> TransactionOutcome:
     row = Transaction(
-        uuid4(), MAKER.user_id, MAKER.id, Asset.CEA, kind, TransactionReason(kind.value), Decimal(amount), Decimal(amount),
-        Decimal(0), Decimal(100), Decimal(5), 3, CANARY, None, None, None, NOW, "TKT-2026-000004",
+        uuid4(), MAKER.user_id, MAKER.id, Asset.CEA, kind, TransactionReason(kind.value), Decimal(amount),
+        Decimal(amount), Decimal(0), Decimal(100), Decimal(5), 3, CANARY, None, None, None, NOW, "TKT-2026-000004",
     )  # fmt: skip
     return TransactionOutcome(row, Balance(row.holder_id, row.market_maker_id, row.asset, Decimal(100), Decimal(5), 3))
 
@@ -56,8 +58,9 @@ def entry(kind: TransactionType, amount: str) -> TransactionOutcome:
 SUCCESSES: list[tuple[Story, ActionType, str]] = [
     (stories.of_login({}, LoginOutcome(USER, SESSION)), ActionType.USER_LOGIN, "TRADER signed in"),
     (stories.of_logout({}, LoginOutcome(USER, SESSION)), ActionType.USER_LOGOUT, "Signed out"),
-    (stories.of_created_maker({}, MakerOutcome(MAKER, balances=(Balance(MAKER.user_id, MAKER.id, Asset.CEA, Decimal(10_000),
-     Decimal(0), 1),))), ActionType.MM_CREATED, "Created market maker MM-Alpha with 10000 CEA"),
+    (stories.of_created_maker({}, MakerOutcome(MAKER, balances=(Balance(
+        MAKER.user_id, MAKER.id, Asset.CEA, Decimal(10_000), Decimal(0), 1),))), ActionType.MM_CREATED,
+     "Created market maker MM-Alpha with 10000 CEA"),
     (stories.of_created_maker({}, MakerOutcome(MAKER)), ActionType.MM_CREATED, "Created market maker MM-Alpha"),
     (stories.of_updated_maker({}, MakerOutcome(MAKER, MAKER)), ActionType.MM_UPDATED, "Updated market maker MM-Alpha"),
     (stories.of_deleted_maker({}, MakerOutcome(MAKER, MAKER, cancelled_orders=(ORDER,))), ActionType.MM_DELETED,
@@ -91,7 +94,9 @@ SUCCESSES: list[tuple[Story, ActionType, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("story", "action", "summary"), SUCCESSES, ids=[str(one[1]) + one[2][-6:] for one in SUCCESSES])
+@pytest.mark.parametrize(
+    ("story", "action", "summary"), SUCCESSES, ids=[str(one[1]) + one[2][-6:] for one in SUCCESSES]
+)
 def test_a_success_is_told_in_figures(story: Story, action: ActionType, summary: str) -> None:
     assert (story.action_type, story.summary) == (action, summary)
     assert story.entity_type is not None
