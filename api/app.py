@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,7 @@ from api.settings import Settings, load
 from api.trail import Trail
 from db.desk import Desk
 from db.numbers import Numbers
+from db.people import Callers
 from db.read import Reader
 from db.spool import Spool
 from db.unit import Notice, Pool, Units
@@ -49,6 +51,7 @@ READ_CONNECTIONS_MAX = 8
 LEASES_EVERY_S = 20.0
 KEYS_EVERY_S = 3_600.0
 READY_TIMEOUT_S = 2.0
+GARBAGE_MAX = 20_000  # objects made before a look for cycles: a batch makes some thousands, none of them in a cycle
 DASHBOARD = Path(__file__).parent / "_dashboard"
 log = structlog.get_logger(__name__)
 
@@ -110,7 +113,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         for name, work in chores:
             task = asyncio.create_task(supervise(name, work), name=name)
             stack.push_async_callback(cancel, [task])
-        yield Services(pool, reader, units, desk, books, trail, journal, holdings, passwords)
+        yield Services(pool, reader, units, desk, Callers(pool), books, trail, journal, holdings, passwords)
 
 
 async def _close_leases(pool: Pool) -> None:
@@ -141,14 +144,14 @@ class Door:
 
     async def of_request(self, request: Request, response: Response) -> Context:
         """Make the context of an HTTP operation."""
-        caller = await auth.caller_of(self.open.pool, request)
+        caller = await auth.caller_of(self.open.callers, request)
         return Context(**self._origin(request), caller=caller, response=response)
 
     async def connect(self, websocket: WebSocket, payload: dict[str, Any]) -> Caller | None:
         """Tell who opens a socket: by the payload of connection_init, else by the cookie."""
         authorization = payload.get("Authorization") or payload.get("authorization")
         return await auth.caller_of(
-            self.open.pool, websocket, authorization if isinstance(authorization, str) else None
+            self.open.callers, websocket, authorization if isinstance(authorization, str) else None
         )
 
     async def of_socket(self, websocket: WebSocket, caller: Caller | None) -> Context:
@@ -195,6 +198,9 @@ def create_app(settings: Settings) -> ASGIApp:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with services(settings) as door.services:
+            gc.collect()
+            gc.freeze()  # schema and modules stay: no later collection needs to walk through them
+            gc.set_threshold(GARBAGE_MAX)
             yield
 
     routes = [

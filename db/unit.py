@@ -247,12 +247,13 @@ class Transaction:
         """Insert rows in the order of `tables.written`; what a digest covers is noted down for its ticket."""
         if not rows:
             return
+        columns = tables.columns_of(table, rows)
         if table in tables.EFFECTS:
-            sealed = tables.sealed(table)
             ticket_at = [column.name for column in tables.written(table)].index("ticket_id")
-            for row in rows:
-                self.effects[row[ticket_at]].append(effect_line(table.name, [row[index] for index in sealed]))
-        await self.write(tables.insert_sql(table), *tables.columns_of(rows))
+            covered = zip(*(columns[index] for index in tables.sealed(table)), strict=True)
+            for row, values in zip(rows, covered, strict=True):
+                self.effects[row[ticket_at]].append(effect_line(table.name, values))
+        await self.write(tables.insert_sql(table), *tables.arrays_of(table, columns))
 
     async def write(self, sql: str, *arguments: Any) -> None:
         """Run a statement that changes rows; when this transaction gathers, `flush` does."""

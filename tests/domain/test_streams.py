@@ -26,6 +26,7 @@ pytestmark = pytest.mark.timeout(SECONDS_MAX)
 COST_COMMANDS = 20_000
 STREAM_HOLDERS = 200
 FORCES = ["gtc", "gtc", "ioc", "fok"]
+LOTS = [1, 10]
 
 
 # ------------------------------------------------------------------------------------------- streams against the naive
@@ -56,6 +57,7 @@ def test_a_seeded_stream_is_the_same_on_both_books(seed: int) -> None:
             accounts.check(table)
         if number % 50 == 0:
             table.step(rng.choice(["band none"] * 3 + ["band 24.97 25.03", "band 24.99 25.01"]), [])
+            table.step(f"lot {rng.choice([1, 1, *LOTS])}", [])
         if alive and rng.random() < 0.25:
             name = alive.pop(rng.randrange(len(alive)))
             if id_of(name) in table.book.orders:
@@ -66,6 +68,7 @@ def test_a_seeded_stream_is_the_same_on_both_books(seed: int) -> None:
         name = f"{rng.choice(names)}{number}"
         price = None if rng.random() < 0.15 else 2_500 + rng.randint(-6, 6)
         quantity = rng.randint(1, 60) if rng.random() < 0.9 else rng.randint(100, 2_000)
+        quantity += -quantity % int(table.certificate.lot_size)
         seen = accounts.place(table, rng.choice(list(OrderSide)), name, quantity, price, rng.choice(FORCES))
         counted.trades += sum(line.startswith("trade") for line in seen)
         counted.cuts += seen[-1].startswith("cut") if seen else 0
@@ -119,7 +122,6 @@ def test_what_the_engine_costs() -> None:
 
 HOLDERS = ["A", "B", "C", "M"]
 MAKER = "M"
-LOTS = [1, 10]
 BURST = 5  # orders of one random step
 names = st.sampled_from(HOLDERS)
 assets = st.sampled_from([Asset.EUR, Asset.CEA])
