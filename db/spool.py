@@ -108,6 +108,10 @@ async def _record(units: Units, kept: dict[str, Any]) -> int:
         await units.fail(attempt, story, "INTERNAL", MESSAGE)
     except asyncpg.UniqueViolationError:
         return 0  # it had been recorded after all
+    except asyncpg.IntegrityConstraintViolationError as error:
+        # A line that no database will ever take must not hold up the others; the log is all that is left of it.
+        log.error("spool_line_refused", attempt=kept, error=repr(error))
+        return 0
     return 1
 
 

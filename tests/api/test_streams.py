@@ -127,7 +127,7 @@ async def test_a_book_comes_whole_at_once_then_after_each_change(api: Api) -> No
     maker = await api.maker(CEA="100")
     await api.sell(maker["id"], "25.50", "10")
     async with api.watching("") as session, following(session, BOOK, type="CEA") as event:
-        first = await event()
+        first = await until(event, lambda one: one["asks"])  # the picture may still be on its way
         assert first["asks"] == [{"price": "25.50", "quantity": "10", "orderCount": 1, "cumulativeQuantity": "10"}]
         assert (first["bids"], first["bestAsk"], first["bestBid"], first["spread"]) == ([], "25.50", None, None)
         second = await api.sell(maker["id"], "25.40", "5")
