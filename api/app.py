@@ -129,6 +129,13 @@ async def _forget_old_keys(pool: Pool) -> None:
         await asyncio.sleep(KEYS_EVERY_S)
 
 
+def spare_collections() -> None:
+    """Keep the search for cycles away from what stays, schema and modules, and make it rare."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_MAX)
+
+
 class Door:
     """Who stands at the door: makes the context of each operation."""
 
@@ -198,9 +205,7 @@ def create_app(settings: Settings) -> ASGIApp:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with services(settings) as door.services:
-            gc.collect()
-            gc.freeze()  # schema and modules stay: no later collection needs to walk through them
-            gc.set_threshold(GARBAGE_MAX)
+            spare_collections()
             yield
 
     routes = [

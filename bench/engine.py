@@ -29,7 +29,8 @@ from lightmatchingengine.lightmatchingengine import Side as LightSide
 
 from bench.parts.figures import Figure, conclude, noise, ratios, spread
 from domain import market
-from domain.market import Book, Cancel, Certificate, Order, OrderSide, OrderStatus, OrderType, Party, Place, TimeInForce
+from domain.book import Book, OrderSide, Resting
+from domain.market import Cancel, Certificate, Order, OrderStatus, OrderType, Party, Place, TimeInForce
 from domain.money import CertificateType
 
 EVENTS = 20_000
@@ -139,13 +140,12 @@ def ours(events: Sequence[Event], *, is_noted: bool = False) -> Fills:
         book.priority += 1
         newcomer = None
         if placement.rested:
-            newcomer = market.Resting(
+            newcomer = Resting(
                 order_id, party.holder_id, None, event.side, event.price, placement.rested, book.priority, ""
             )
         if is_noted:
             fills += [
-                (ids.index(one.resting.order_id), event.key, one.quantity, one.resting.price)
-                for one in placement.fills
+                (ids.index(one.resting.order_id), event.key, one.quantity, one.resting.price) for one in placement.fills
             ]
         book.apply_placed(newcomer, [(one.resting.order_id, one.quantity) for one in placement.fills])
     return fills
@@ -224,7 +224,9 @@ def main() -> int:
     proof = events[: EVENTS // 10]  # noting fills down looks keys up the slow way
     noted = {name: run(proof, is_noted=True) for name, run in ENGINES.items()}
     assert all(fills == noted["carbondesk"] for fills in noted.values()), "the engines do not agree on the fills"
-    print(f"{len(events):,} events; {len(noted['carbondesk'] or ())} fills of the first {len(proof):,} equal in all engines")
+    print(
+        f"{len(events):,} events; {len(noted['carbondesk'] or ())} fills of the first {len(proof):,} equal in all engines"
+    )
     speeds: dict[str, list[float]] = {name: [] for name in ENGINES}
     for turn in range(given.rounds):
         for name in sorted(ENGINES, key=lambda _: random.random()):

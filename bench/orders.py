@@ -79,7 +79,10 @@ async def measure(ground: Ground, variant: str, clients: int, seconds: float, se
         return Run(len(rows) / measured["seconds"], median(rows), percentile(rows, 99), median(rows))
     latencies = measured["latencies"]
     return Run(
-        len(latencies) / measured["seconds"], median(latencies), percentile(latencies, 99), median(rows) if rows else None
+        len(latencies) / measured["seconds"],
+        median(latencies),
+        percentile(latencies, 99),
+        median(rows) if rows else None,
     )
 
 

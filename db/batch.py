@@ -20,6 +20,7 @@ from db.unit import NOT_KEPT, Answer, Refusal, Transaction, Units, stored_answer
 from domain import errors, money, people, stories
 from domain import ledger as law
 from domain import market as rules
+from domain.book import Book, Fill, LevelChange, OrderSide, Resting
 from domain.errors import DomainError
 from domain.ledger import Account, Move
 from domain.market import (
@@ -27,16 +28,12 @@ from domain.market import (
     CancelledOutcome,
     CancelReason,
     EventKind,
-    Fill,
-    LevelChange,
     Order,
-    OrderSide,
     OrderStatus,
     Party,
     Place,
     PlacedOutcome,
     Placement,
-    Resting,
     Terms,
     Trade,
 )
@@ -126,7 +123,7 @@ class Batch:
         self,
         transaction: Transaction,
         states: Mapping[CertificateType, market.BookState],
-        books: Mapping[CertificateType, rules.Book],
+        books: Mapping[CertificateType, Book],
     ) -> None:
         self.transaction = transaction
         self.states = states
@@ -152,7 +149,7 @@ class Batch:
         transaction: Transaction,
         jobs: Sequence[Job],
         states: Mapping[CertificateType, market.BookState],
-        books: Mapping[CertificateType, rules.Book],
+        books: Mapping[CertificateType, Book],
     ) -> Batch:
         """Read everything that the jobs' decisions rest on, inside the transaction.
 
@@ -376,7 +373,7 @@ class Batch:
     def _journal(
         self,
         step: Step,
-        book: rules.Book,
+        book: Book,
         kind: EventKind,
         order: Order,
         price: int | None,

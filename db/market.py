@@ -15,21 +15,8 @@ from db.tables import Row
 from db.unit import Connection, Transaction, Write
 from domain import ledger as law
 from domain import money, stories
-from domain.market import (
-    Book,
-    CancelReason,
-    Certificate,
-    EventKind,
-    LevelChange,
-    Order,
-    OrderSide,
-    OrderStatus,
-    OrderType,
-    Party,
-    Resting,
-    TimeInForce,
-    Trade,
-)
+from domain.book import Book, LevelChange, OrderSide, Resting
+from domain.market import CancelReason, Certificate, EventKind, Order, OrderStatus, OrderType, Party, TimeInForce, Trade
 from domain.money import CertificateType
 from domain.tickets import Draft, canonical, instant
 

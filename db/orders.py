@@ -15,7 +15,8 @@ from db import tables
 from db.market import certificate_of, order_of, trade_of
 from db.read import Key, Page, Reader, Window, page
 from domain import money
-from domain.market import Certificate, Order, OrderSide, OrderStatus, Trade, TradeStatus
+from domain.book import OrderSide
+from domain.market import Certificate, Order, OrderStatus, Trade, TradeStatus
 from domain.money import CertificateType
 
 orders, trades, settlements = tables.orders.c, tables.cash_market_trades.c, tables.trade_settlements.c

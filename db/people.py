@@ -161,8 +161,8 @@ async def caller_again(pool: Pool, session: Session) -> Caller | None:
 
 
 _CALLER = (
-    "SELECT s.id AS session_id, s.token_sha256, s.created_at AS session_created_at, s.last_seen_at, s.expires_at, s.ip_address,"
-    " s.user_agent, s.last_seen_at < clock_timestamp() - $1::interval AS is_stale, u.*"
+    "SELECT s.id AS session_id, s.token_sha256, s.created_at AS session_created_at, s.last_seen_at, s.expires_at,"
+    " s.ip_address, s.user_agent, s.last_seen_at < clock_timestamp() - $1::interval AS is_stale, u.*"
     " FROM user_sessions s JOIN users u ON u.id = s.user_id WHERE s.revoked_at IS NULL"
     " AND s.expires_at > clock_timestamp() AND u.is_active AND u.can_sign_in"
 )

@@ -32,7 +32,7 @@ from db.read import Key, Page, Reader, Window, page
 from db.tables import Row
 from db.unit import Transaction
 from domain import errors, tickets
-from domain.tickets import ActionType, Draft, EntityType, Payload, Ticket, TicketStatus, canonical, plain
+from domain.tickets import ActionType, Draft, EntityType, Payload, Ticket, TicketStatus, plain
 
 SALT_BYTES = 32
 

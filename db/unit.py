@@ -191,7 +191,7 @@ async def snapshot(
         yield
 
 
-async def _as_it_is(connection: Connection) -> None:
+async def _as_it_is(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     """Take a connection back; asyncpg has rolled back what was open, and nothing of ours outlives a transaction."""
 
 

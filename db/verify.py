@@ -22,7 +22,8 @@ from db.laws import EVENTS, LEDGER, TRADES, Law
 from db.tables import Row
 from db.unit import CONNECT_TIMEOUT_S, snapshot
 from domain import money
-from domain.market import EventKind, LevelChange, OrderSide, OrderType, TimeInForce
+from domain.book import LevelChange, OrderSide
+from domain.market import EventKind, OrderType, TimeInForce
 from domain.replay import Entry, Replay, Taken
 from domain.tickets import Payload, canonical, digest, effect_line
 

@@ -19,7 +19,8 @@ from enum import StrEnum
 from uuid import UUID
 
 from domain import errors, market, money
-from domain.market import Fill, OrderSide, Resting, Terms
+from domain.book import Fill, OrderSide, Resting
+from domain.market import Terms
 from domain.money import Asset
 
 

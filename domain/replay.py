@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from uuid import UUID
 
-from domain.market import CancelReason, EventKind, LevelChange, OrderSide, OrderType, TimeInForce
+from domain.book import LevelChange, OrderSide
+from domain.market import CancelReason, EventKind, OrderType, TimeInForce
 
 # Where these two stop a MARKET order is not in the journal: it tells neither the band nor the cash of that moment.
 UNTOLD = (CancelReason.PRICE_BAND, CancelReason.CASH_EXHAUSTED)

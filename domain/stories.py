@@ -12,9 +12,10 @@ from typing import Any
 from uuid import UUID
 
 from domain import money
+from domain.book import OrderSide
 from domain.ledger import Account, TransactionOutcome
 from domain.makers import Maker, MakerOutcome
-from domain.market import Order, OrderSide, Trade
+from domain.market import Order, Trade
 from domain.people import Deposit, DepositOutcome, LoginOutcome, User, UserOutcome
 from domain.tickets import ActionType, EntityType, Story
 

@@ -17,7 +17,7 @@ import orjson
 import uvloop
 
 from api import logs
-from api.app import database_name, services
+from api.app import database_name, services, spare_collections
 from api.settings import load
 from bench.parts import orm
 from bench.parts.flow import Flow
@@ -92,6 +92,7 @@ async def run(plan: Plan) -> tuple[Tally, list[float]]:
         if plan.variant == "orm":
             role = f"{database_name(settings.database_url)}_app"
             desk = await stack.enter_async_context(orm.opened(settings.database_url, role, ours.units))
+        spare_collections()
         traders = [Trader(desk, one, plan.seed * 1_000 + index, tally) for index, one in enumerate(plan.holders)]
         counts_from = time.perf_counter() + plan.warm_up
         ends_at = counts_from + plan.seconds

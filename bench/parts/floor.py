@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 from strawberry.schema.config import StrawberryConfig
 
-from api.app import healthy
+from api.app import healthy, spare_collections
 from api.context import Info
 from api.errors import Schema
 from api.guard import Guard
@@ -30,7 +30,8 @@ from api.inputs import PlaceOrderInput
 from api.limits import EXTENSIONS
 from api.payloads import OrderPayload
 from api.scalars import SCALARS
-from domain.market import Order, OrderSide, OrderStatus, OrderType, PlacedOutcome, TimeInForce, Trade
+from domain.book import OrderSide
+from domain.market import Order, OrderStatus, OrderType, PlacedOutcome, TimeInForce, Trade
 from domain.money import CertificateType
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -118,4 +119,7 @@ def app() -> ASGIApp:
         query=Query, mutation=Mutation, extensions=[*EXTENSIONS], config=StrawberryConfig(scalar_map=SCALARS)
     )
     view = GraphQLView(schema, context=of_request, connect=connect, socket_context=of_socket)
-    return Guard(Starlette(routes=[Route("/healthz", healthy), Route("/graphql", view), Route("/bare", bare, methods=["POST"])]))
+    spare_collections()
+    return Guard(
+        Starlette(routes=[Route("/healthz", healthy), Route("/graphql", view), Route("/bare", bare, methods=["POST"])])
+    )

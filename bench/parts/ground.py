@@ -34,7 +34,8 @@ from api.settings import Settings
 from bench.parts.flow import SEEDED_ORDERS, Flow
 from db import embedded, migrate
 from db.people import token_sha256
-from domain.market import OrderSide, OrderType, Place, TimeInForce
+from domain.book import OrderSide
+from domain.market import OrderType, Place, TimeInForce
 from domain.money import CertificateType
 from domain.tickets import ActionType, Attempt
 
@@ -211,9 +212,7 @@ def serving(ground: Ground, arguments: Sequence[str], count: int = 1, probe: str
             port = free_port()
             filled = [argument.format(port=port) for argument in arguments]
             environment = {**ground.environment, "PORT": str(port)}
-            processes.append(
-                subprocess.Popen([sys.executable, *filled], env=environment, stdout=subprocess.DEVNULL)
-            )
+            processes.append(subprocess.Popen([sys.executable, *filled], env=environment, stdout=subprocess.DEVNULL))
             ports.append(port)
             _wait_ready(processes[-1], f"http://127.0.0.1:{port}{probe}")
         yield ports
@@ -238,7 +237,11 @@ def _wait_ready(process: subprocess.Popen[bytes], url: str) -> None:
 def child(ground: Ground, module: str, plan: dict[str, Any]) -> dict[str, Any]:
     """Run a module with a plan on its standard input; return what it measured."""
     done = subprocess.run(
-        [sys.executable, "-m", module], input=orjson.dumps(plan), env=ground.environment, capture_output=True, check=False
+        [sys.executable, "-m", module],
+        input=orjson.dumps(plan),
+        env=ground.environment,
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr.decode()[-4_000:]
     measured: dict[str, Any] = orjson.loads(done.stdout.rsplit(b"\n", 1)[-1])

@@ -62,8 +62,12 @@ class Client(asyncio.Protocol):
     def __init__(self, plan: Plan, index: int, tally: Tally, ends_at: float, counts_from: float) -> None:
         self.plan, self.tally, self.ends_at, self.counts_from = plan, tally, ends_at, counts_from
         self.flow = Flow(plan.seed * 1_000 + index)
-        head = f"POST {plan.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nContent-Type: application/json\r\n"
-        self.heads = [f"{head}Authorization: Bearer {token}\r\nContent-Length: ".encode() for token in plan.tokens[index]]
+        head = (
+            f"POST {plan.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nContent-Type: application/json\r\n"
+        )
+        self.heads = [
+            f"{head}Authorization: Bearer {token}\r\nContent-Length: ".encode() for token in plan.tokens[index]
+        ]
         self.place = b'{"query":' + orjson.dumps(PLACE) + b',"variables":{"input":'
         self.cancel = b'{"query":' + orjson.dumps(CANCEL) + b',"variables":{"id":'
         self.buffer = bytearray()

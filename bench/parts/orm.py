@@ -28,11 +28,13 @@ from db.migrate import sqlalchemy_url
 from db.outcomes import as_json
 from db.tickets import _log_row
 from db.unit import BY_KEY, STATEMENT_TIMEOUT_S, Answer, Notice, Refusal, Units
-from domain import errors, ledger, money, stories
+from domain import book as pure
+from domain import ledger, money, stories
 from domain import market as rules
+from domain.book import Fill, LevelChange, OrderSide, Resting
 from domain.errors import DomainError
 from domain.ledger import Account, Move
-from domain.market import Cancel, CancelReason, EventKind, LevelChange, OrderSide, OrderStatus, Party, Place, Resting
+from domain.market import Cancel, CancelReason, EventKind, OrderStatus, Party, Place
 from domain.money import Asset, CertificateType
 from domain.tickets import Attempt, Draft, Payload, Story, canonical, digest, effect_line, instant, plain, write_up
 
@@ -55,16 +57,38 @@ class Entity:
 
 
 class User(Entity): ...
+
+
 class Certificate(Entity): ...
+
+
 class Settings(Entity): ...
+
+
 class Book(Entity): ...
+
+
 class Order(Entity): ...
+
+
 class Trade(Entity): ...
+
+
 class BookEvent(Entity): ...
+
+
 class Balance(Entity): ...
+
+
 class LedgerRow(Entity): ...
+
+
 class Lease(Entity): ...
+
+
 class Ticket(Entity): ...
+
+
 class TicketPayload(Entity): ...
 
 
@@ -156,9 +180,7 @@ class Unit:
             select(Book).order_by(tables.books.c.certificate_type).with_for_update(key_share=True)
         )
         rows = (
-            await self.session.execute(
-                select(Certificate, Settings, func.clock_timestamp()).join(Settings, true())
-            )
+            await self.session.execute(select(Certificate, Settings, func.clock_timestamp()).join(Settings, true()))
         ).all()
         self.now = rows[0][2]
         found = {row[0].certificate_type: row[0] for row in rows}
@@ -215,7 +237,7 @@ class Unit:
         await self.lock_balances([taken])
         before = self.account(taken)
         front = await self.front(terms)
-        book = rules.Book(command.certificate_type, 0, 0, None)
+        book = pure.Book(command.certificate_type, 0, 0, None)
         for order in front.values():
             book.rest(resting_of(order))
         placement = rules.place(book, terms, party, certificate, before.available, before.locked, limits)
@@ -300,7 +322,7 @@ class Unit:
         )
 
     def trade(
-        self, order: Order, resting: Order, fill: rules.Fill, legs: list[Move], head: Book, position: int, numbers: Any
+        self, order: Order, resting: Order, fill: Fill, legs: list[Move], head: Book, position: int, numbers: Any
     ) -> rules.Trade:
         """Write one trade: its row, its ticket, its legs, and what it does to the order that rested."""
         is_buy = order.side == "BUY"
@@ -388,7 +410,7 @@ class Unit:
         row = await self.session.get(Order, UUID(command.order_id))
         book = None
         if row is not None:
-            book = rules.Book(CertificateType(row.certificate_type), 0, 0, None)
+            book = pure.Book(CertificateType(row.certificate_type), 0, 0, None)
             if row.status in OPEN:
                 book.rest(resting_of(row))
         order = market.order_of(vars(row)) if row else None  # type: ignore[arg-type]
@@ -475,7 +497,9 @@ class Unit:
             .group_by(held.side, held.price)
         )
         found = {(row[0], int(row[1] * 100)): (int(row[2]), row[3]) for row in rows}
-        return [LevelChange(OrderSide(side), price, *found.get((side, price), (0, 0))) for side, price in sorted(wanted)]
+        return [
+            LevelChange(OrderSide(side), price, *found.get((side, price), (0, 0))) for side, price in sorted(wanted)
+        ]
 
     def note(self, entity: type[Entity], row: Entity) -> None:
         """Note down what a ticket's digest covers."""
@@ -523,5 +547,3 @@ def resting_of(order: Order) -> Resting:
     left = int(order.quantity - order.filled_quantity)
     side = OrderSide(order.side)
     return Resting(order.id, order.user_id, order.market_maker_id, side, cents, left, order.priority, order.ticket_id)
-
-

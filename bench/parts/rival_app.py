@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from api import logs, schema
-from api.app import Door, database_name, healthy, services
+from api.app import Door, database_name, healthy, services, spare_collections
 from api.guard import Guard
 from api.http import GraphQLView
 from api.settings import load
@@ -24,7 +24,9 @@ def app() -> ASGIApp:
     logs.configure()
     settings = load()
     door = Door(settings)
-    view: Any = GraphQLView(schema.build(), context=door.of_request, connect=door.connect, socket_context=door.of_socket)
+    view: Any = GraphQLView(
+        schema.build(), context=door.of_request, connect=door.connect, socket_context=door.of_socket
+    )
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -32,6 +34,7 @@ def app() -> ASGIApp:
         role = f"{database_name(settings.database_url)}_app"
         async with services(settings) as ours, orm.opened(settings.database_url, role, ours.units) as desk:
             door.services = replace(ours, desk=desk)  # type: ignore[arg-type]  # it is asked for `submit` only
+            spare_collections()
             yield
 
     routes = [Route("/graphql", view), Route("/healthz", healthy), Route("/readyz", door.ready)]

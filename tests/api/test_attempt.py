@@ -61,9 +61,7 @@ async def test_a_deposit_is_found_with_its_ledger_row(api: Api) -> None:
 
 async def test_other_outcomes_are_found_by_their_ticket_alone(api: Api) -> None:
     asked = {"name": "MM-Keyed", "email": "keyed@internal.test", "idempotencyKey": "maker"}
-    made = await api.ask(
-        "mutation($i: CreateMarketMakerInput!) { createMarketMaker(input: $i) { ticketId } }", i=asked
-    )
+    made = await api.ask("mutation($i: CreateMarketMakerInput!) { createMarketMaker(input: $i) { ticketId } }", i=asked)
     assert await attempt(api, "createMarketMaker", "maker") == {
         "ticketId": made["createMarketMaker"]["ticketId"], "status": "SUCCESS", "errorCode": None, "order": None,
         "transaction": None,

@@ -23,7 +23,8 @@ from api.settings import Settings
 from db import journal, ledger, orders
 from db.orders import OrderFilter
 from db.read import Reader, Window
-from domain.market import OrderSide, OrderStatus
+from domain.book import OrderSide
+from domain.market import OrderStatus
 from domain.money import Asset, CertificateType
 from tests.redis_server import RedisServer, free_port
 from tests.watching import following, none_within
@@ -412,7 +413,12 @@ async def test_who_joins_late_takes_nothing_from_those_who_were_there(
             may_read.set()
             async with asyncio.timeout(5):
                 seen = await anext(makers)
-            assert (str(seen.market_maker_id), seen.asset, seen.available, seen.seq) == (maker["id"], "EUR", 8, 1)
+            assert (str(seen.market_maker_id), seen.asset, seen.available, seen.seq) == (
+                maker["id"],
+                Asset.EUR,
+                Decimal(8),
+                1,
+            )
 
 
 @pytest.mark.parametrize(

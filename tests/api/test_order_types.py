@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -207,3 +208,97 @@ async def test_a_repeated_key_answers_a_cut_order_as_before(api: Api) -> None:
     first = await buy(api, trader, "40", timeInForce="IOC", idempotencyKey="cut-once")
     again = await buy(api, trader, "40", timeInForce="IOC", idempotencyKey="cut-once")
     assert again == first
+
+
+# ----------------------------------------------------------------------------------------------------------- refusals
+
+
+@dataclass(frozen=True)
+class World:
+    """A maker with 90 CEA beside an ask of 10 at 30.00, a trader with a bid of 10 at 20.00, and what they would ask."""
+
+    api: Api
+    maker_id: str
+    trader: Trader
+
+    def sell(self, **other: Any) -> dict[str, Any]:
+        return {
+            "marketMakerId": self.maker_id, "certificateType": "CEA", "price": "25.50", "quantity": "5", **other
+        }  # fmt: skip
+
+    def buy(self, **other: Any) -> dict[str, Any]:
+        return {"certificateType": "CEA", "side": "BUY", "price": "20.00", "quantity": "5", **other}
+
+
+@pytest.fixture
+async def world(api: Api) -> World:
+    maker = await api.maker(CEA="100")
+    trader = await api.trader(EUR="1000", CEA="10")
+    await api.sell(maker["id"], "30.00", "10")
+    await api.order(trader, "BUY", "20.00", "10")
+    return World(api, maker["id"], trader)
+
+
+async def test_a_market_order_with_a_price_is_refused(world: World) -> None:
+    for force in ("GTC", "IOC", "FOK"):
+        for document, asked, token in (
+            (PLACE_MARKET_ORDER, world.sell(orderType="MARKET", timeInForce=force), None),
+            (PLACE_ORDER, world.buy(orderType="MARKET", timeInForce=force), world.trader.token),
+        ):
+            refusal = await world.api.refused("INVALID_PRICE", document, token, input=asked)
+            assert (refusal["field"], refusal["details"]) == ("price", {"requested": asked["price"]})
+            assert refusal["message"] == "A MARKET order takes what the book offers and has no price."
+
+
+async def test_an_order_that_may_not_wait_and_finds_nothing_is_refused_with_the_figures(world: World) -> None:
+    """The book has a bid of 10 at 20.00 and an ask of 10 at 30.00."""
+    buyer = await world.api.trader(EUR="1000")
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"price": "29.99", "quantity": "5", "timeInForce": "IOC"}, "0"),
+        ({"price": "29.99", "quantity": "5", "timeInForce": "FOK"}, "0"),
+        ({"price": "30.00", "quantity": "11", "timeInForce": "FOK"}, "10"),
+        ({"price": None, "quantity": "11", "orderType": "MARKET", "timeInForce": "FOK"}, "10"),
+    ]
+    for asked, offered in cases:
+        refusal = await world.api.refused("NO_LIQUIDITY", PLACE_ORDER, buyer.token, input=world.buy(**asked))
+        assert (refusal["field"], refusal["details"]) == (
+            "quantity",
+            {"requested": asked["quantity"], "offered": offered},
+        )
+    refusal = await world.api.refused(
+        "NO_LIQUIDITY", PLACE_MARKET_ORDER, input=world.sell(price="20.01", timeInForce="IOC")
+    )
+    assert refusal["message"] == "The book offers 0 of 5 CEA on these terms."
+    nothing = world.sell(certificateType="EUA", orderType="MARKET", price=None, quantity="1")
+    await world.api.transact({"marketMakerId": world.maker_id}, "EUA", "DEPOSIT", "1")
+    await world.api.refused("NO_LIQUIDITY", PLACE_MARKET_ORDER, input=nothing)
+
+
+async def test_a_market_order_that_the_balance_does_not_cover_names_the_figures(world: World) -> None:
+    sale = world.sell(orderType="MARKET", price=None, quantity="91")
+    refusal = await world.api.refused("INSUFFICIENT_BALANCE", PLACE_MARKET_ORDER, input=sale)
+    assert refusal["details"] == {"asset": "CEA", "requested": "91", "available": "90", "locked": "10"}
+    assert refusal["ticket"]["summary"] == "SELL 91 CEA: refused"
+    poor = await world.api.trader(EUR="29.99")
+    for force, requested in (("GTC", "30.00"), ("IOC", "30.00"), ("FOK", "90.00")):
+        purchase = world.buy(orderType="MARKET", price=None, quantity="3", timeInForce=force)
+        refusal = await world.api.refused("INSUFFICIENT_BALANCE", PLACE_ORDER, poor.token, input=purchase)
+        assert refusal["details"] == {"asset": "EUR", "requested": requested, "available": "29.99", "locked": "0.00"}
+
+
+async def test_a_price_outside_the_band_is_refused_with_its_ends(world: World) -> None:
+    await world.api.sql("UPDATE settings SET price_band_percent = 4")
+    await world.api.sql("UPDATE certificates SET reference_price = 25 WHERE certificate_type = 'CEA'")
+    try:
+        for price in ("23.99", "26.01"):
+            for force in ("GTC", "IOC", "FOK"):
+                asked = world.sell(price=price, timeInForce=force)
+                refusal = await world.api.refused("INVALID_PRICE", PLACE_MARKET_ORDER, input=asked)
+                assert refusal["details"] == {"requested": price, "lowest": "24.00", "highest": "26.00"}
+        asked = world.buy(orderType="MARKET", price=None)
+        buyer = await world.api.trader(EUR="1000")
+        refusal = await world.api.refused("NO_LIQUIDITY", PLACE_ORDER, buyer.token, input=asked)  # the ask is at 30.00
+        assert refusal["details"] == {"requested": "5", "offered": "0"}
+    finally:
+        await world.api.sql("UPDATE settings SET price_band_percent = NULL")
+        await world.api.sql("UPDATE certificates SET reference_price = NULL")

@@ -144,20 +144,24 @@ async def test_an_order_placed_on_one_process_is_seen_on_the_other(
 
 async def test_orders_taken_by_two_processes_meet_in_one_book(api: Api, other: Api) -> None:
     maker, buyer = await api.maker(CEA="100"), await other.trader(EUR="10000")
-    async with api.watching("") as one, other.watching("") as two:
-        async with following(one, BOOK, type="CEA") as here, following(two, BOOK, type="CEA") as there:
-            await here(), await there()
-            sales = [(api if number % 2 else other).sell(maker["id"], "27.00", "1") for number in range(20)]
-            buys = [(other if number % 3 else api).order(buyer, "BUY", "27.00", "1") for number in range(15)]
-            answers = await asyncio.gather(*sales, *buys)
-            assert [answer["errors"] for answer in answers] == [[]] * 35
-            document = BOOK.replace("subscription", "query").replace(" at }", " }")
-            truth = (await api.ask(document, "", type="CEA"))["orderBook"]
-            assert (await other.ask(document, "", type="CEA"))["orderBook"] == truth
-            for event in (here, there):
-                book = await until(event, lambda one: one["sequence"] == truth["sequence"])
-                book.pop("at")
-                assert book == truth
+    async with (
+        api.watching("") as one,
+        other.watching("") as two,
+        following(one, BOOK, type="CEA") as here,
+        following(two, BOOK, type="CEA") as there,
+    ):
+        await here(), await there()
+        sales = [(api if number % 2 else other).sell(maker["id"], "27.00", "1") for number in range(20)]
+        buys = [(other if number % 3 else api).order(buyer, "BUY", "27.00", "1") for number in range(15)]
+        answers = await asyncio.gather(*sales, *buys)
+        assert [answer["errors"] for answer in answers] == [[]] * 35
+        document = BOOK.replace("subscription", "query").replace(" at }", " }")
+        truth = (await api.ask(document, "", type="CEA"))["orderBook"]
+        assert (await other.ask(document, "", type="CEA"))["orderBook"] == truth
+        for event in (here, there):
+            book = await until(event, lambda one: one["sequence"] == truth["sequence"])
+            book.pop("at")
+            assert book == truth
     assert (truth["asks"], truth["bids"]) == (
         [{"price": "27.00", "quantity": "5", "orderCount": 5, "cumulativeQuantity": "5"}], []
     )  # fmt: skip
@@ -180,9 +184,7 @@ async def test_a_ticket_of_one_process_is_seen_on_the_other(api: Api, other: Api
         assert ticket["requestPayload"]["input"]["name"] == "MM-Seen-There"
 
 
-async def test_without_redis_books_stay_right_and_trading_goes_on(
-    api: Api, settings: Settings, tmp_path: Path
-) -> None:
+async def test_without_redis_books_stay_right_and_trading_goes_on(api: Api, settings: Settings, tmp_path: Path) -> None:
     redis = RedisServer(tmp_path, free_port(PORTS))
     redis.start()
     try:
@@ -282,7 +284,9 @@ async def test_a_low_number_that_commits_late_is_not_lost(api: Api) -> None:
                 late_id,
             )
             early = [(await api.maker())["ticketId"] for _ in range(3)]
-            shown = await api.ask("query($f: TicketFilter) { tickets(filter: $f, first: 100) { nodes { ticketId } } }", f=wanted)
+            shown = await api.ask(
+                "query($f: TicketFilter) { tickets(filter: $f, first: 100) { nodes { ticketId } } }", f=wanted
+            )
             assert {node["ticketId"] for node in shown["tickets"]["nodes"]} >= set(early)  # they are committed
             await asyncio.sleep(1.2)
             await transaction.commit()

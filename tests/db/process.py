@@ -19,9 +19,10 @@ from db.numbers import Numbers
 from db.outcomes import reader
 from db.unit import Answer, Notice, Pool, Units, Write
 from domain import stories
+from domain.book import OrderSide
 from domain.ledger import Change, TransactionOutcome, TransactionType
 from domain.makers import MakerOutcome, new_maker
-from domain.market import Cancel, CancelledOutcome, OrderSide, OrderType, Place, PlacedOutcome, TimeInForce
+from domain.market import Cancel, CancelledOutcome, OrderType, Place, PlacedOutcome, TimeInForce
 from domain.money import Asset, CertificateType
 from domain.people import NewUser, UserOutcome, UserRole
 from domain.tickets import ActionType, Attempt, Story

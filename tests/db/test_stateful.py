@@ -24,9 +24,10 @@ from db import makers
 from db.embedded import Servers
 from db.unit import Answer
 from domain import errors, ledger, market, money, stories
+from domain.book import OrderSide
 from domain.ledger import Move, TransactionReason
 from domain.makers import MakerChange, MakerOutcome
-from domain.market import OrderSide, TimeInForce
+from domain.market import TimeInForce
 from domain.money import Asset
 from tests.conftest import fresh_database
 from tests.db.invariants import assert_invariants

@@ -21,7 +21,8 @@ from db import laws, numbers, people
 from db.embedded import Servers
 from db.verify import DIGESTS, REPLAY, Report, examine, verify
 from domain import stories
-from domain.market import CancelReason, OrderSide, OrderType, Place, TimeInForce
+from domain.book import OrderSide
+from domain.market import CancelReason, OrderType, Place, TimeInForce
 from domain.money import Asset, CertificateType
 from domain.people import DepositOutcome
 from tests.conftest import urls_of

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from domain import ledger
+from domain.book import OrderSide, Resting
 from domain.ledger import Account, Move, TransactionReason
-from domain.market import OrderSide, Resting
 from domain.money import Asset, CertificateType
 from tests.domain.book_table import Table, holder_of, id_of
 

@@ -23,21 +23,8 @@ from decimal import Decimal
 from uuid import UUID, uuid5
 
 from domain import errors, market, money
-from domain.market import (
-    Band,
-    Book,
-    Cancel,
-    Certificate,
-    OrderSide,
-    OrderStatus,
-    OrderType,
-    Party,
-    Place,
-    Placement,
-    Resting,
-    Terms,
-    TimeInForce,
-)
+from domain.book import Book, LevelChange, OrderSide, Resting
+from domain.market import Band, Cancel, Certificate, OrderStatus, OrderType, Party, Place, Placement, Terms, TimeInForce
 from domain.money import CertificateType
 from tests.domain.naive import NaiveBook
 
@@ -245,7 +232,7 @@ class Table:
         self.compare_changes(changes)
         return []
 
-    def compare_changes(self, changes: list[market.LevelChange]) -> None:
+    def compare_changes(self, changes: list[LevelChange]) -> None:
         """Each level change must be the level as the naive book has it afterwards."""
         levels = self.naive.levels()
         for change in changes:

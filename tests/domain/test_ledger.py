@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain import errors, ledger, market, money
+from domain.book import Fill, OrderSide, Resting
 from domain.ledger import TYPE_OF_REASON, Account, Change, Move, TransactionReason, TransactionType
-from domain.market import CancelReason, Fill, OrderSide, OrderType, Placement, Resting, Terms, TimeInForce
+from domain.market import CancelReason, OrderType, Placement, Terms, TimeInForce
 from domain.money import Asset, CertificateType
 
 HOLDER, OTHER, MAKER = uuid4(), uuid4(), uuid4()

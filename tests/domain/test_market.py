@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from domain import errors, market
+from domain.book import Book, OrderSide
 from domain.errors import ErrorCode
-from domain.market import Certificate, OrderSide, OrderType, Place, Placement, TimeInForce
+from domain.market import Certificate, OrderType, Place, Placement, TimeInForce
 from domain.money import Asset, CertificateType
 from tests.domain.book_table import PLAIN, PLENTY, Table, holder_of, id_of, play
 
@@ -297,7 +298,7 @@ def test_the_reserve_is_the_limit_times_the_quantity_or_the_certificates() -> No
 
 
 def test_the_whole_balance_may_be_reserved_and_not_one_cent_more() -> None:
-    book, terms = market.Book(CertificateType.CEA, 0, 0, None), market.terms(request(), PLAIN)
+    book, terms = Book(CertificateType.CEA, 0, 0, None), market.terms(request(), PLAIN)
     party = Table().party("U")
     assert market.place(book, terms, party, PLAIN, available=25_500, locked=1).rested == 10
     with pytest.raises(errors.InsufficientBalance) as refused:

@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.market import Book, CancelReason, EventKind, LevelChange, OrderSide, OrderType, Resting, TimeInForce
+from domain.book import Book, LevelChange, OrderSide, Resting
+from domain.market import CancelReason, EventKind, OrderType, TimeInForce
 from domain.money import CertificateType
 from domain.replay import Entry, Replay, Taken
 from tests.domain.naive import NaiveBook

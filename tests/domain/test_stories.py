@@ -11,9 +11,10 @@ from uuid import uuid4
 import pytest
 
 from domain import stories
+from domain.book import OrderSide
 from domain.ledger import Account, Balance, Transaction, TransactionOutcome, TransactionReason, TransactionType
 from domain.makers import Maker, MakerOutcome
-from domain.market import Order, OrderSide, OrderStatus, OrderType, TimeInForce, Trade
+from domain.market import Order, OrderStatus, OrderType, TimeInForce, Trade
 from domain.money import Asset, CertificateType
 from domain.people import (
     Deposit,

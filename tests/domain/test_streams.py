@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from domain import errors, ledger, market
+from domain.book import Book, OrderSide, Resting
 from domain.errors import ErrorCode
 from domain.ledger import Move, TransactionReason
-from domain.market import CancelReason, OrderSide, OrderType, Resting, TimeInForce
+from domain.market import CancelReason, OrderType, TimeInForce
 from domain.money import Asset, CertificateType
 from tests.domain.accounts import Accounts
 from tests.domain.book_table import PLAIN, PLENTY, Table, id_of
@@ -92,7 +93,7 @@ def test_a_seeded_stream_is_the_same_on_both_books(seed: int) -> None:
 def test_what_the_engine_costs() -> None:
     """Print microseconds per order of decision and book together; nothing is asserted."""
     rng = random.Random(3)
-    book = market.Book(CertificateType.CEA, 0, 0, None)
+    book = Book(CertificateType.CEA, 0, 0, None)
     party = [market.Party(uuid4(), None, "", True, True) for _ in range(STREAM_HOLDERS)]
     asked = []
     for _ in range(COST_COMMANDS):
