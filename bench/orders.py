@@ -31,7 +31,7 @@ from bench.parts.figures import Figure, conclude, noise, percentile, ratios, spr
 from bench.parts.flow import SEEDED_ORDERS
 from bench.parts.ground import PLENTY, Ground, child, fresh_database, prepared, serving
 
-ROUNDS, SECONDS, WARM_UP = 6, 5.0, 1.0
+ROUNDS, SECONDS, WARM_UP = 6, 5.0, 2.0
 UVICORN = ["-m", "uvicorn", "--factory", "--port", "{port}", "--loop", "uvloop", "--http", "httptools", "--ws", "none",
            "--no-proxy-headers", "--no-server-header", "--no-access-log", "--log-level", "warning"]  # fmt: skip
 SERVERS: dict[str, tuple[list[str], int, str, str]] = {  # arguments, processes, probe, path
@@ -97,7 +97,8 @@ async def reconcile(owner: asyncpg.Connection[asyncpg.Record], measured: dict[st
         " (SELECT count(*) FROM ticket_logs WHERE attempt_id IS NULL) AS children,"
         " (SELECT count(*) FROM orders WHERE status = 'FILLED') AS filled,"
         " (SELECT count(*) FROM book_events) - (SELECT sum(sequence) FROM books) AS events_missing,"
-        " (SELECT count(*) FROM (SELECT b.holder_id FROM balances b LEFT JOIN asset_transactions t USING (holder_id, asset)"
+        " (SELECT count(*) FROM (SELECT b.holder_id FROM balances b"
+        "  LEFT JOIN asset_transactions t USING (holder_id, asset)"
         "  GROUP BY b.holder_id, b.asset HAVING b.available <> $1 + coalesce(sum(t.available_delta), 0)"
         "  OR b.locked <> coalesce(sum(t.locked_delta), 0) OR b.seq <> count(t.id)) AS x) AS balances_off",
         PLENTY,
@@ -137,6 +138,10 @@ def rate(run: Run) -> float:
 
 def p50(run: Run) -> float:
     return run.p50
+
+
+def p99(run: Run) -> float:
+    return run.p99
 
 
 def figures(runs: Runs, clients: list[int]) -> list[Figure]:
@@ -190,9 +195,9 @@ async def main() -> int:
                 if turn or given.rounds == 1:
                     runs.of[clients, variant].append(run)
     for (clients, variant), found in sorted(runs.of.items()):
-        rates = [run.rate for run in found]
-        print(f"measure: {variant} at {clients}: {median(rates):,.0f}/s, p50 {median(run.p50 for run in found) * 1e3:.2f} ms,"
-              f" p99 {median(run.p99 for run in found) * 1e3:.2f} ms, noise {noise(rates):.0%}")  # fmt: skip
+        rates, half, tail = ([value(run) for run in found] for value in (rate, p50, p99))
+        times = f"p50 {median(half) * 1e3:.2f} ms, p99 {median(tail) * 1e3:.2f} ms"
+        print(f"measure: {variant} at {clients}: {median(rates):,.0f}/s, {times}, noise {noise(rates):.0%}")
     return conclude(figures(runs, given.clients))
 
 

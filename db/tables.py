@@ -171,6 +171,14 @@ certificates = Table(
     Column("is_halted", Boolean),
 )
 
+settings = Table(
+    "settings",
+    metadata,
+    Column("is_only", Boolean, primary_key=True),
+    Column("price_band_percent", Numeric),
+    Column("public_market_data", Boolean),
+)
+
 books = Table(
     "books",
     metadata,

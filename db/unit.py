@@ -518,7 +518,7 @@ class Units:
 
 
 NOT_KEPT = {ErrorCode.BUSY, ErrorCode.TOO_MANY_ATTEMPTS, ErrorCode.IDEMPOTENCY_CONFLICT}  # a retry may go better
-NUMBER_CONSTRAINTS = {"ticket_logs_pkey", "ticket_logs_ticket_id_status_key"}
+NUMBER_CONSTRAINTS = {"ticket_logs_pkey", "ticket_logs_ticket_id_status_key", "ticket_payloads_pkey"}
 
 
 def _failed(write: Write, tell: Tell, code: str, message: str, connection: Connection) -> Write:

@@ -64,7 +64,7 @@ class Trader:
         tally.answers += 1
         tally.kinds[ask.kind] += 1
         if answer.refusal:
-            tally.refusals[answer.refusal.code] += 1
+            tally.refusals[answer.refusal.code.value] += 1
         elif ask.kind != "cancel":
             tally.placed += 1
             tally.trades += len(answer.outcome.trades)

@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -34,6 +34,7 @@ from api.settings import Settings
 from bench.parts.flow import SEEDED_ORDERS, Flow
 from db import embedded, migrate
 from db.people import token_sha256
+from db.unit import Answer
 from domain.book import OrderSide
 from domain.market import OrderType, Place, TimeInForce
 from domain.money import CertificateType
@@ -77,8 +78,7 @@ def named(url: str, name: str) -> str:
 async def prepared() -> AsyncIterator[Ground]:
     """Start durable servers in a temporary home and seed the database that every run gets a copy of."""
     with TemporaryDirectory(prefix="carbondesk-bench-") as folder:
-        Path(folder).chmod(0o711)  # as root the servers run as another user
-        home = Path(folder, "home")
+        home = reachable(folder)
         with embedded.start(home, lambda _: None, durable=True) as servers:
             owner = await asyncpg.connect(servers.urls.database_url)
             try:
@@ -93,6 +93,12 @@ async def prepared() -> AsyncIterator[Ground]:
         embedded.erase(home)
 
 
+def reachable(folder: str) -> Path:
+    """Return a home in a temporary folder that the servers can reach: as root they run as another user."""
+    Path(folder).chmod(0o711)
+    return Path(folder, "home")
+
+
 async def _seed(ground: Ground) -> None:
     """Make the traders with money, certificates and sessions, and a book with depth."""
     people = [uuid4() for _ in range(2 * CLIENTS_MAX + SEEDERS)]
@@ -104,7 +110,8 @@ async def _seed(ground: Ground) -> None:
     )
     await owner.execute(
         "INSERT INTO users (id, email, name, role, password_hash, kyc_status, created_at, updated_at)"
-        " SELECT id, id || '@bench.test', 'Trader', 'TRADER', 'x', 'APPROVED', now(), now() FROM unnest($1::uuid[]) AS id",
+        " SELECT id, id || '@bench.test', 'Trader', 'TRADER', 'x', 'APPROVED', now(), now()"
+        " FROM unnest($1::uuid[]) AS id",
         people,
     )
     await owner.execute(
@@ -127,7 +134,7 @@ async def _seed(ground: Ground) -> None:
     flow = Flow(0)
     async with services(settings) as ours:
         orders = {"BUY": 0, "SELL": 0}
-        waiting = []
+        waiting: list[Coroutine[Any, Any, Answer[Any]]] = []
         while min(orders.values()) < SEEDED_ORDERS:
             ask = flow.next()
             if ask.kind == "resting" and orders[ask.side] < SEEDED_ORDERS:

@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -38,10 +38,11 @@ from domain.market import Cancel, CancelReason, EventKind, OrderStatus, Party, P
 from domain.money import Asset, CertificateType
 from domain.tickets import Attempt, Draft, Payload, Story, canonical, digest, effect_line, instant, plain, write_up
 
-CONNECTIONS_MAX = 12  # as the product's own pool
+CONNECTIONS_MAX = 4  # the best of 2, 4 and 12: more only queue at the market lock
 FRONT_ROWS_MAX = 64  # resting orders read ahead; the flow's orders fill against two on average, at most 20
 OPEN = ("OPEN", "PARTIALLY_FILLED")
 SALT_BYTES = 32
+NO_TIME = datetime.min.replace(tzinfo=UTC)
 
 
 class Entity:
@@ -54,6 +55,7 @@ class Entity:
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any: ...
+        def __setattr__(self, name: str, value: Any) -> None: ...
 
 
 class User(Entity): ...
@@ -143,8 +145,8 @@ class OrmDesk:
 @asynccontextmanager
 async def opened(database_url: str, role: str, units: Units) -> AsyncIterator[OrmDesk]:
     """Open the rival's pool, with the settings of the product's."""
-    settings = {"role": role, "statement_timeout": str(int(STATEMENT_TIMEOUT_S * 1_000)), "timezone": "UTC", "jit": "off",
-                **BY_KEY}  # fmt: skip
+    statement_timeout = str(int(STATEMENT_TIMEOUT_S * 1_000))
+    settings = {"role": role, "statement_timeout": statement_timeout, "timezone": "UTC", "jit": "off", **BY_KEY}
     engine = create_async_engine(
         sqlalchemy_url(database_url),
         pool_size=CONNECTIONS_MAX,
@@ -170,7 +172,7 @@ class Unit:
         self.notices: list[Notice] = []
         self.last: list[Entity] = []  # rows that refer to others, added when those are flushed
         self.balances: dict[tuple[UUID, Asset], Balance] = {}
-        self.now = datetime.min
+        self.now = NO_TIME
 
     # ------------------------------------------------------------------------------------------------------- loading
 
@@ -227,7 +229,7 @@ class Unit:
         """
         assert command.holder_id is not None, "the flow trades for traders"
         books, row, percent = await self.lock_market(command.certificate_type)
-        certificate = market.certificate_of(vars(row))  # type: ignore[arg-type]
+        certificate = market.certificate_of(vars(row))
         limits = rules.band(certificate, percent)
         terms = rules.terms(command, certificate, limits)
         user = await self.session.get(User, command.holder_id)
@@ -266,7 +268,7 @@ class Unit:
             self.move(cut, self.root, order.id)
         await self.journal(head, EventKind.PLACED, order, terms.quantity, placement.rested,
                            {fill.resting.price for fill in placement.fills}, terms)  # fmt: skip
-        stored = market.order_of(vars(order))  # type: ignore[arg-type]
+        stored = market.order_of(vars(order))
         outcome = rules.PlacedOutcome(stored, tuple(trades))
         self.root.story = replace(
             stories.of_placed(self.attempt.request, stored, None),
@@ -346,7 +348,7 @@ class Unit:
         )
         self.session.add(row)
         self.note(Trade, row)
-        trade = market.trade_of({**vars(row), "settled_at": None, "registry_reference": None})  # type: ignore[arg-type]
+        trade = market.trade_of({**vars(row), "settled_at": None, "registry_reference": None})
         draft.story = stories.of_trade(trade)
         sides = (self.root, resting.ticket_id)
         draft.related = sides if is_buy else sides[::-1]
@@ -413,7 +415,7 @@ class Unit:
             book = pure.Book(CertificateType(row.certificate_type), 0, 0, None)
             if row.status in OPEN:
                 book.rest(resting_of(row))
-        order = market.order_of(vars(row)) if row else None  # type: ignore[arg-type]
+        order = market.order_of(vars(row)) if row else None
         resting = rules.cancel(command, order, book)
         assert row is not None and order is not None
         (self.root.number,) = await self.draw(1)
@@ -427,7 +429,7 @@ class Unit:
         head = books[row.certificate_type]
         head.sequence += 1
         await self.journal(head, EventKind.CANCELLED, row, resting.remaining, 0, {resting.price}, None)
-        cancelled = market.order_of(vars(row))  # type: ignore[arg-type]
+        cancelled = market.order_of(vars(row))
         outcome = rules.CancelledOutcome(cancelled)
         self.root.related = (order.ticket_id,)
         self.root.story = replace(

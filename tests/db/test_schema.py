@@ -26,6 +26,7 @@ CHANGEABLE = {
     "user_sessions": "last_seen_at revoked_at",
     "market_maker_clients": "name description is_active updated_at",
     "certificates": "name description tick_size lot_size reference_price is_halted",
+    "settings": "price_band_percent public_market_data",
     "books": "sequence priority last_price",
     "orders": "filled_quantity filled_notional status cancel_reason updated_at",
     "balances": "available locked seq",
