@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -30,12 +31,14 @@ from api.books import Books, read_picture, read_sequences
 from api.context import Context, Services
 from api.errors import Code, RequestError
 from api.events import Events, cancel, supervise
+from api.feeds import Holdings, Journal
 from api.guard import Guard
 from api.http import GraphQLView
 from api.settings import Settings, load
 from api.trail import Trail
 from db.desk import Desk
 from db.numbers import Numbers
+from db.people import Callers
 from db.read import Reader
 from db.spool import Spool
 from db.unit import Notice, Pool, Units
@@ -48,6 +51,7 @@ READ_CONNECTIONS_MAX = 8
 LEASES_EVERY_S = 20.0
 KEYS_EVERY_S = 3_600.0
 READY_TIMEOUT_S = 2.0
+GARBAGE_MAX = 20_000  # objects made before a look for cycles: a batch makes some thousands, none of them in a cycle
 DASHBOARD = Path(__file__).parent / "_dashboard"
 log = structlog.get_logger(__name__)
 
@@ -83,6 +87,9 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(books.stop)
         trail = Trail(events, reader)
         stack.push_async_callback(trail.stop)
+        journal, holdings = Journal(events, reader), Holdings(events, reader)
+        stack.push_async_callback(journal.stop)
+        stack.push_async_callback(holdings.stop)
         numbers = Numbers(desk_pool, client, f"carbondesk:{name}:")
         stack.push_async_callback(numbers.stop)
         passwords = auth.Passwords()
@@ -106,7 +113,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         for name, work in chores:
             task = asyncio.create_task(supervise(name, work), name=name)
             stack.push_async_callback(cancel, [task])
-        yield Services(pool, reader, units, desk, books, trail, passwords)
+        yield Services(pool, reader, units, desk, Callers(pool), books, trail, journal, holdings, passwords)
 
 
 async def _close_leases(pool: Pool) -> None:
@@ -120,6 +127,13 @@ async def _forget_old_keys(pool: Pool) -> None:
     while True:
         await db.idempotency.forget_old(pool)
         await asyncio.sleep(KEYS_EVERY_S)
+
+
+def spare_collections() -> None:
+    """Keep the search for cycles away from what stays, schema and modules, and make it rare."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_MAX)
 
 
 class Door:
@@ -137,14 +151,14 @@ class Door:
 
     async def of_request(self, request: Request, response: Response) -> Context:
         """Make the context of an HTTP operation."""
-        caller = await auth.caller_of(self.open.pool, request)
+        caller = await auth.caller_of(self.open.callers, request)
         return Context(**self._origin(request), caller=caller, response=response)
 
     async def connect(self, websocket: WebSocket, payload: dict[str, Any]) -> Caller | None:
         """Tell who opens a socket: by the payload of connection_init, else by the cookie."""
         authorization = payload.get("Authorization") or payload.get("authorization")
         return await auth.caller_of(
-            self.open.pool, websocket, authorization if isinstance(authorization, str) else None
+            self.open.callers, websocket, authorization if isinstance(authorization, str) else None
         )
 
     async def of_socket(self, websocket: WebSocket, caller: Caller | None) -> Context:
@@ -191,6 +205,7 @@ def create_app(settings: Settings) -> ASGIApp:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with services(settings) as door.services:
+            spare_collections()
             yield
 
     routes = [

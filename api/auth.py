@@ -12,10 +12,9 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-import db.people
 from api.errors import Code, RequestError
 from api.origin import SESSION_COOKIES
-from db.unit import Pool
+from db.people import Callers
 from domain.errors import Busy
 from domain.people import Caller
 
@@ -64,7 +63,7 @@ def bearer_token(header: str | None) -> str | None:
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 
-async def caller_of(pool: Pool, connection: HTTPConnection, authorization: str | None = None) -> Caller | None:
+async def caller_of(callers: Callers, connection: HTTPConnection, authorization: str | None = None) -> Caller | None:
     """Return who asks, as the database says now.
 
     A bearer token outranks the cookie, and one that has ended is refused: a program should not go on as nobody.
@@ -72,19 +71,19 @@ async def caller_of(pool: Pool, connection: HTTPConnection, authorization: str |
     Raises: RequestError (UNAUTHENTICATED; RATE_LIMITED when no connection was free in time).
     """
     try:
-        return await _caller_of(pool, connection, authorization)
+        return await _caller_of(callers, connection, authorization)
     except Busy as error:
         raise RequestError(error.message, Code.RATE_LIMITED, 503) from error
 
 
-async def _caller_of(pool: Pool, connection: HTTPConnection, authorization: str | None) -> Caller | None:
+async def _caller_of(callers: Callers, connection: HTTPConnection, authorization: str | None) -> Caller | None:
     if token := bearer_token(authorization or connection.headers.get("authorization")):
-        caller = await db.people.caller(pool, token)
+        caller = await callers.of(token)
         if caller is None:
             raise RequestError("This access token is not valid, or has ended. Sign in again.", Code.UNAUTHENTICATED)
         return caller
     cookie = connection.cookies.get(SECURE_COOKIE) or connection.cookies.get(PLAIN_COOKIE)
-    return await db.people.caller(pool, cookie) if cookie else None
+    return await callers.of(cookie) if cookie else None
 
 
 def set_cookie(response: Response, token: str, expires_at: datetime, *, is_secure: bool) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, Self
 import db.orders
 from api.events import RESYNC, Events, Item, Message, cancel, supervise
 from db.read import Reader
-from domain.market import OrderSide
+from domain.book import OrderSide
 from domain.money import CertificateType
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""The program `carbondesk`: run, serve, migrate, schema, flow, reset.
+"""The program `carbondesk`: run, serve, migrate, verify, schema, flow, reset.
 
 Whatever is heavy is imported where it is used, so that the first line appears at once. What a person can put right is
 one line that says what to do; a traceback means a defect of ours.
@@ -37,6 +37,7 @@ SHUTDOWN_GRACE_S: Final = 10  # for requests in flight; the supervisor waits lon
 WS_BYTES_MAX: Final = 262_144  # one message of a client: the largest document plus its variables
 ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SCHEMA_FILE: Final = Path("schema.graphql")
+EXIT_BROKEN, EXIT_UNKNOWN = 1, 2  # of `verify`: a law is broken; that could not be found out
 
 app = typer.Typer(
     help="carbondesk: the back office of a spot market for carbon certificates.",
@@ -152,6 +153,36 @@ def migrate() -> None:
         except embedded.NotRunningError:
             urls = cleanup.enter_context(_start_servers(settings, progress)).urls
         _migrate(urls.database_url, progress)
+
+
+@app.command()
+def verify() -> None:
+    """Recompute every law of the market from the rows of DATABASE_URL, or of a running `run`.
+
+    Exit code: 0 when all hold, 1 when one is broken, 2 when that cannot be found out.
+    """
+    from asyncpg import InterfaceError, PostgresError, UndefinedTableError
+
+    from db.verify import run
+
+    progress = Progress()
+    try:
+        settings = load()
+        url = settings.database_url or embedded.attach(settings.home, redis_url=settings.redis_url).database_url
+        report = asyncio.run(run(url, progress.say))
+    except (SettingsError, EmbeddedError) as refusal:
+        complaints.print(f"carbondesk: {refusal}", markup=False)
+        raise typer.Exit(EXIT_UNKNOWN) from None
+    except (OSError, PostgresError, InterfaceError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, UndefinedTableError):
+            said += "; bring it to the newest schema with `carbondesk migrate`"
+        complaints.print(f"carbondesk: the market cannot be verified: {said}", markup=False)
+        raise typer.Exit(EXIT_UNKNOWN) from None
+    for line in report.summary(progress.seconds):
+        progress.say(line)
+    if not report.is_clean:
+        raise typer.Exit(EXIT_BROKEN)
 
 
 @app.command()

@@ -19,6 +19,7 @@ import db.people
 import db.tickets
 from api.auth import Passwords, clear_cookie, set_cookie
 from db.desk import Desk
+from db.people import Callers
 from db.read import Reader
 from db.unit import Pool, Units
 from domain.ledger import Balance
@@ -30,6 +31,7 @@ from domain.tickets import Payload
 
 if TYPE_CHECKING:
     from api.books import Books
+    from api.feeds import Holdings, Journal
     from api.trail import Trail
 
 K = TypeVar("K", bound=Hashable)
@@ -45,8 +47,11 @@ class Services:
     reader: Reader
     units: Units
     desk: Desk
+    callers: Callers
     books: Books
     trail: Trail
+    journal: Journal
+    holdings: Holdings
     passwords: Passwords
 
 
@@ -90,14 +95,18 @@ class Context:
     is_secure: bool = False
     response: Response | None = None
     tags: tuple[str, ...] = ()  # on every ticket of the operation
-    loaders: Loaders = field(init=False)
     tickets: dict[str, str] = field(default_factory=dict)  # alias of a mutation → its root ticket
     replayed: list[str] = field(default_factory=list)  # aliases answered from an idempotency key
     new_token: str | None = None  # of the login in this operation; never stored, never recorded
     afterwards: Callable[[Response], None] | None = None  # cookies to set once the attempt has committed
+    _loaders: Loaders | None = field(init=False, default=None)
 
-    def __post_init__(self) -> None:
-        self.loaders = Loaders(self.services.reader)
+    @property
+    def loaders(self) -> Loaders:
+        """Made when first used: a mutation seldom looks anything up."""
+        if self._loaders is None:
+            self._loaders = Loaders(self.services.reader)
+        return self._loaders
 
     def hand_over(self, token: str, expires_at: datetime) -> None:
         """Give a new session to the client once its login has committed."""
@@ -118,7 +127,7 @@ class Context:
 
     def forget(self) -> None:
         """Look everything up anew from here on: each event of a stream is an operation of its own."""
-        self.loaders = Loaders(self.services.reader)
+        self._loaders = None
 
     @property
     def reader(self) -> Reader:

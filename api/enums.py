@@ -5,9 +5,10 @@ from typing import Any
 
 import strawberry
 
+from domain.book import OrderSide
 from domain.errors import ErrorCode
 from domain.ledger import TransactionReason, TransactionType
-from domain.market import OrderSide, OrderStatus, OrderType, TimeInForce, TradeStatus
+from domain.market import OrderStatus, OrderType, TimeInForce, TradeStatus
 from domain.money import Asset, CertificateType
 from domain.people import DepositStatus, KycStatus, UserRole
 from domain.tickets import ActionType, EntityType, TicketStatus

@@ -34,7 +34,7 @@ from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
 
-CHANNELS: Final = ("book", "tickets", "orders", "balances")
+CHANNELS: Final = ("book", "tickets", "balances")
 
 # The wait before a lost connection is tried again doubles between these two; with the upper one a
 # watcher is right again within 5 s after Redis came back.

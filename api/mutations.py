@@ -15,6 +15,7 @@ import db.makers
 import db.people
 from api import auth
 from api.context import Info
+from api.enums import CertificateType
 from api.inputs import (
     CreateMarketMakerInput,
     CreateTransactionInput,
@@ -26,6 +27,7 @@ from api.inputs import (
     UpdateMarketMakerInput,
 )
 from api.payloads import (
+    CancelAllPayload,
     DeleteMarketMakerPayload,
     DepositPayload,
     KycPayload,
@@ -140,6 +142,18 @@ def place_market_order(input: Annotated[PlaceMarketOrderInput, INPUT]) -> Place:
 def cancel_market_order(id: Id) -> Cancel:
     """Cancel an order of a market maker and release what it reserved."""
     return Cancel(id, None)
+
+
+@mutation(CancelAllPayload, Policy.ADMIN, ActionType.MM_ORDER_CANCELLED, stories.of_cancelled_all)
+async def cancel_all_market_orders(
+    write: strawberry.Parent[Write],
+    market_maker_id: Id,
+    certificate_type: Annotated[
+        CertificateType | None, strawberry.argument(description="Only orders of this certificate; all when not given.")
+    ] = None,
+) -> MakerOutcome:
+    """Cancel every open order of a market maker in one transaction; having none is fine."""
+    return await db.makers.cancel_all(write, market_maker_id, certificate_type)
 
 
 @mutation(

@@ -9,9 +9,10 @@ import strawberry
 from strawberry.scalars import JSON
 
 from api.context import Info
-from api.enums import ErrorCode
+from api.enums import ErrorCode, TicketStatus
 from api.figures import Balance
 from api.objects import AssetTransaction, Deposit, MarketMaker, Order, Trade, User
+from db.idempotency import Kept
 from db.unit import Refusal
 from domain.ledger import TransactionOutcome
 from domain.makers import MakerOutcome
@@ -104,6 +105,17 @@ class DeleteMarketMakerPayload(MarketMakerPayload):
     pass
 
 
+@strawberry.type(description="What cancelling all orders of a market maker took out of the books.")
+class CancelAllPayload(MutationPayload):
+    cancelled_orders: list[Order] = strawberry.field(
+        description="The orders that were open, each with a ticket of its own; empty when there were none."
+    )
+
+    @classmethod
+    def parts(cls, outcome: MakerOutcome) -> dict[str, Any]:
+        return {"cancelled_orders": [Order.of(order) for order in outcome.cancelled_orders]}
+
+
 @strawberry.type(description="A ledger row and the balance after it.")
 class TransactionPayload(MutationPayload):
     transaction: AssetTransaction | None = strawberry.field(description="The row.")
@@ -146,3 +158,23 @@ class DepositPayload(MutationPayload):
     @classmethod
     def parts(cls, outcome: DepositOutcome) -> dict[str, Any]:
         return {"deposit": Deposit.of(outcome.deposit)}
+
+
+@strawberry.type(description="What an attempt with an idempotency key came to, as it was answered then.")
+class AttemptOutcome:
+    ticket_id: ID = strawberry.field(description="The ticket of the attempt.")
+    status: TicketStatus = strawberry.field(description="Whether it was done.")
+    error_code: str | None = strawberry.field(description="Why it was refused.")
+    order: Order | None = strawberry.field(description="The order it placed, as it stood right afterwards.")
+    transaction: AssetTransaction | None = strawberry.field(description="The ledger row it wrote.")
+
+    @classmethod
+    def of(cls, kept: Kept, outcome: Any) -> AttemptOutcome:
+        """Word what is kept; outcome: None for a refusal."""
+        return cls(
+            ticket_id=ID(kept.ticket_id),
+            status=TicketStatus(kept.status),
+            error_code=kept.outcome["errors"][0]["code"] if outcome is None else None,
+            order=Order.of(outcome.order) if isinstance(outcome, PlacedOutcome) else None,
+            transaction=(AssetTransaction.of(outcome.transaction) if isinstance(outcome, TransactionOutcome) else None),
+        )

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import strawberry
 
+import db.idempotency
 import db.makers
 import db.orders
 import db.people
@@ -18,8 +19,11 @@ from api.figures import OrderBook
 from api.inputs import DepositFilter, MarketMakerFilter, OrderFilter, TicketFilter, TradeFilter, UserFilter
 from api.objects import Certificate, Deposit, MarketMaker, Order, Ticket, Trade, User
 from api.pages import FILTER, After, Before, Connection, First, Last, page_of
+from api.payloads import AttemptOutcome
 from api.policy import Allow, Policy
+from api.tickets import DECLARED
 from domain.people import uuid_or_none
+from domain.tickets import TicketStatus
 
 DEPTH = 20
 DEPTH_MAX = 1_000  # levels a side; deeper books are for orderBookChanges
@@ -142,6 +146,24 @@ class Query:
     ) -> Ticket | None:
         record = await info.context.loaders.tickets.load(ticket_id)
         return Ticket.of(record) if record else None
+
+    @query(
+        Policy.SIGNED_IN,
+        "What became of one's own attempt with an idempotency key; null when none with it has come to an end, so that "
+        "it can be made again with the same key.",
+    )
+    async def attempt(
+        self,
+        info: Info,
+        idempotency_key: Annotated[str, strawberry.argument(description="The key that was sent.")],
+        mutation: Annotated[str, strawberry.argument(description="The field it was sent to, such as placeOrder.")],
+    ) -> AttemptOutcome | None:
+        declared = DECLARED.get(mutation)
+        kept = await db.idempotency.look_up(info.context.reader, info.context.user.id, mutation, idempotency_key)
+        if declared is None or kept is None:
+            return None
+        is_done = kept.status == TicketStatus.SUCCESS
+        return AttemptOutcome.of(kept, declared.outcome_of(kept.outcome) if is_done else None)
 
     @query(Policy.ADMIN, "Users, newest first.")
     async def users(

@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any
+from uuid import UUID
 
 import strawberry
 
+import db.orders
 from api.context import Info
+from api.enums import CertificateType, UserRole
 from api.errors import Code, RequestError
-from api.figures import OrderBook
-from api.inputs import TicketFilter
-from api.objects import Ticket
+from api.figures import Balance, OrderBook
+from api.inputs import OrderFilter, TicketFilter
+from api.objects import Order, Ticket, Trade
+from api.pages import FILTER
 from api.policy import Allow, Policy
 from api.queries import DEPTH, Depth, Which, checked_depth
 from domain.errors import DomainError
+from domain.people import uuid_or_none
+
+NO_ORDERS = db.orders.OrderFilter(ids=())
 
 
 def subscription(policy: Policy, description: str) -> Any:
@@ -39,6 +46,59 @@ class Subscription:
                 yield OrderBook.of(picture, wanted)
 
     @subscription(
+        Policy.ANYONE,
+        "Trades as they are committed, each once, from now on, in the order of each book. Public market data; parties "
+        "are shown to ADMIN, ANALYST and themselves.",
+    )
+    async def trades(
+        self,
+        info: Info,
+        certificate_type: Annotated[
+            CertificateType | None, strawberry.argument(description="Of one certificate; all when not given.")
+        ] = None,
+    ) -> AsyncGenerator[Trade, None]:
+        async with aclosing(info.context.services.journal.trades(certificate_type)) as records:
+            async for record in records:
+                info.context.forget()
+                yield Trade.of(record)
+
+    @subscription(
+        Policy.OWNER,
+        "Orders as they change: from now on, each order that a committed command placed, filled or cancelled, as it "
+        "stood right after it, if the filter fits it then. A TRADER sees his own.",
+    )
+    async def orders(
+        self, info: Info, filter: Annotated[OrderFilter | None, FILTER] = None
+    ) -> AsyncGenerator[Order, None]:
+        own = info.context.user.id if info.context.has_role(UserRole.TRADER) else None
+        wanted = OrderFilter.to_db(filter, user_id=own) or NO_ORDERS
+        async with aclosing(info.context.services.journal.orders(wanted)) as records:
+            async for record in records:
+                info.context.forget()
+                yield Order.of(record)
+
+    @subscription(
+        Policy.OWNER,
+        "Balances: the current ones at once, then each as it is committed, seq going up for each asset of a holder. "
+        "One's own; ADMIN and ANALYST may name another holder, or watch all market makers.",
+    )
+    async def balances(
+        self,
+        info: Info,
+        user_id: Annotated[
+            strawberry.ID | None, strawberry.argument(description="Whose, market makers' users included.")
+        ] = None,
+        market_makers: Annotated[
+            bool | None, strawberry.argument(description="Of all market makers, also of those still to come.")
+        ] = False,
+    ) -> AsyncGenerator[Balance, None]:
+        holder_id = await _holder(info, user_id, is_all_makers=bool(market_makers))
+        async with aclosing(info.context.services.holdings.balances(holder_id)) as records:
+            async for record in records:
+                info.context.forget()
+                yield Balance.of(record)
+
+    @subscription(
         Policy.READER,
         "Tickets as they are committed, each once: from now, or everything after the place of a ticket in this stream.",
     )
@@ -60,3 +120,21 @@ class Subscription:
             raise RequestError(f"There is no ticket {after}.", Code.BAD_REQUEST, field="after") from None
         except DomainError as error:
             raise RequestError(error.message, Code.BAD_REQUEST, field=error.field) from error
+
+
+async def _holder(info: Info, user_id: str | None, *, is_all_makers: bool) -> UUID | None:
+    """Return whose balances are watched; None for all market makers.
+
+    Raises: RequestError (BAD_REQUEST: both named, no such user; FORBIDDEN).
+    """
+    if user_id is not None and is_all_makers:
+        raise RequestError("Name a user or ask for all market makers, not both.", Code.BAD_REQUEST, field="userId")
+    own = info.context.user.id
+    asked = own if user_id is None else uuid_or_none(user_id)
+    if info.context.has_role(UserRole.TRADER) and (is_all_makers or asked != own):
+        raise RequestError("A TRADER may watch his own balances only.", Code.FORBIDDEN)
+    if is_all_makers:
+        return None
+    if asked is None or await info.context.loaders.users.load(asked) is None:
+        raise RequestError(f"There is no user {user_id}.", Code.BAD_REQUEST, field="userId")
+    return asked

@@ -29,14 +29,15 @@ from db import idempotency
 from db.outcomes import reader
 from db.unit import Answer, Fault, Refusal, Write
 from domain.errors import DomainError
-from domain.market import Cancel, Place
+from domain.market import Cancel, CancelledOutcome, Place, PlacedOutcome
 from domain.tickets import REDACTED, ActionType, Attempt, Story
 
 log = structlog.get_logger(__name__)
 
 Tell = Callable[[Mapping[str, Any], Any], Story]
 ARGUMENTS = frozenset({"input", "id", "userId", "sessionId", "marketMakerId", "certificateType"})
-COMMANDS = (Place, Cancel)
+# What a field returns for the desk, and what the desk makes of it.
+COMMANDS: Mapping[type[Any], type[Any]] = {Place: PlacedOutcome, Cancel: CancelledOutcome}
 T = TypeVar("T")
 Work = Callable[[Write], Awaitable[T]]  # what a field returns that prepares its work without holding a transaction
 
@@ -109,7 +110,7 @@ def mutation(
             records=frozenset(records.split()),
             is_desk=returned in COMMANDS,
             is_prepared=is_prepared,
-            outcome_of=reader(returned),
+            outcome_of=reader(COMMANDS.get(returned, returned)),
         )
         nullable: Any = payload | None
         _FIELDS.append(

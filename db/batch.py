@@ -20,6 +20,7 @@ from db.unit import NOT_KEPT, Answer, Refusal, Transaction, Units, stored_answer
 from domain import errors, money, people, stories
 from domain import ledger as law
 from domain import market as rules
+from domain.book import Book, Fill, LevelChange, OrderSide, Resting
 from domain.errors import DomainError
 from domain.ledger import Account, Move
 from domain.market import (
@@ -27,19 +28,13 @@ from domain.market import (
     CancelledOutcome,
     CancelReason,
     EventKind,
-    Fill,
-    LevelChange,
     Order,
-    OrderSide,
     OrderStatus,
-    OrderType,
     Party,
     Place,
     PlacedOutcome,
     Placement,
-    Resting,
     Terms,
-    TimeInForce,
     Trade,
 )
 from domain.money import Asset, CertificateType
@@ -128,7 +123,7 @@ class Batch:
         self,
         transaction: Transaction,
         states: Mapping[CertificateType, market.BookState],
-        books: Mapping[CertificateType, rules.Book],
+        books: Mapping[CertificateType, Book],
     ) -> None:
         self.transaction = transaction
         self.states = states
@@ -154,7 +149,7 @@ class Batch:
         transaction: Transaction,
         jobs: Sequence[Job],
         states: Mapping[CertificateType, market.BookState],
-        books: Mapping[CertificateType, rules.Book],
+        books: Mapping[CertificateType, Book],
     ) -> Batch:
         """Read everything that the jobs' decisions rest on, inside the transaction.
 
@@ -248,17 +243,18 @@ class Batch:
     def _place(self, step: Step, command: Place) -> Placed:
         state = self.states[command.certificate_type]
         book = self.books[command.certificate_type]
-        terms = rules.terms(command, state.certificate)
+        limits = rules.band(state.certificate, state.band_percent)
+        terms = rules.terms(command, state.certificate, limits)
         party = self.party(command)
         if party is None:
             raise errors.MarketMakerNotFound(
                 "There is no such market maker.", field="marketMakerId", id=command.market_maker_id
             )
         before = self.running[party.holder_id, terms.reserved_asset]
-        placement = rules.place(book, terms, party, state.certificate, before.available, before.locked)
-        lock = law.lock(party.holder_id, party.market_maker_id, terms)
+        placement = rules.place(book, terms, party, state.certificate, before.available, before.locked, limits)
+        lock = law.lock(party.holder_id, party.market_maker_id, placement)
         settles = tuple(law.settle(terms, fill, party.holder_id, party.market_maker_id) for fill in placement.fills)
-        cut = law.release_cut(placement, party.holder_id, party.market_maker_id) if placement.cut else None
+        cut = law.release_cut(placement, party.holder_id, party.market_maker_id)
         for move in (lock, *(move for moves in settles for move in moves), *([cut] if cut else ())):
             self._move(move)
         book.sequence += 1
@@ -342,12 +338,12 @@ class Batch:
             market_maker_id=party.market_maker_id,
             certificate_type=terms.certificate_type,
             side=terms.side,
-            order_type=OrderType.LIMIT,
-            time_in_force=TimeInForce.GTC,
-            price=money.price(terms.price),
+            order_type=terms.order_type,
+            time_in_force=terms.time_in_force,
+            price=None if terms.price is None else money.price(terms.price),
             quantity=Decimal(terms.quantity),
             filled_quantity=Decimal(placement.filled),
-            filled_notional=money.price(sum(fill.quantity * fill.resting.price for fill in placement.fills)),
+            filled_notional=money.price(placement.cost),
             status=status,
             cancel_reason=placement.cut,
             priority=priority,
@@ -377,10 +373,10 @@ class Batch:
     def _journal(
         self,
         step: Step,
-        book: rules.Book,
+        book: Book,
         kind: EventKind,
         order: Order,
-        price: int,
+        price: int | None,
         quantity: int,
         rested: int,
         changes: list[LevelChange],
@@ -403,10 +399,11 @@ class Batch:
     # ------------------------------------------------------------------------------------------------------ writing up
 
     async def store(self, units: Units, steps: Sequence[Step]) -> None:
-        """Write everything that was decided, tickets last.
+        """Write everything that was decided, tickets last, in one statement.
 
         Locks: the accounts of the other parties; only a holder of the market lock ever locks several.
         """
+        self.transaction.gathers = True
         counts = sum(step.placed.ticket_count for step in steps if step.placed)
         numbers = iter(await self.transaction.draw(counts))
         for step in steps:
@@ -508,6 +505,7 @@ def _reserved_asset(side: OrderSide, certificate_type: CertificateType) -> Asset
 
 def _newcomer(order: Order, terms: Terms, rested: int) -> Resting:
     """Return what of a new order comes to rest in the book."""
+    assert terms.price is not None, "only LIMIT orders rest"
     return Resting(
         order_id=order.id,
         holder_id=order.user_id,

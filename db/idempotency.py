@@ -13,11 +13,14 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from sqlalchemy import select
+
 from db import tables
 from domain import errors, people
 from domain.tickets import Attempt, Draft, canonical
 
 if TYPE_CHECKING:
+    from db.read import Reader
     from db.unit import Connection, Pool, Transaction
 
 CONSTRAINT = "idempotency_pkey"
@@ -79,6 +82,16 @@ async def find(connection: Connection, attempts: Iterable[Attempt]) -> dict[tupl
         )
         for row in rows
     }
+
+
+async def look_up(reader: Reader, actor_id: UUID, field: str, key: str) -> Kept | None:
+    """Return what one key stands for; None when no attempt with it has come to an end."""
+    keys = tables.idempotency.c
+    statement = select(keys.input_hash, keys.ticket_id, keys.status, keys.outcome).where(
+        keys.actor_id == actor_id, keys.field == field, keys.key == key
+    )
+    rows = await reader.rows(statement)
+    return Kept(**rows[0]) if rows else None
 
 
 def key_of(attempt: Attempt) -> tuple[UUID, str, str]:

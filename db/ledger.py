@@ -20,6 +20,7 @@ from domain.money import Asset
 from domain.tickets import Draft
 
 AccountKey: TypeAlias = tuple[UUID, Asset]
+Entry: TypeAlias = tuple[Any, ...]  # the values of a `ledger.Transaction`, in its order
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def _account(row: Row) -> Account:
 
 async def post(
     transaction: Transaction, accounts: Mapping[AccountKey, Account], postings: Sequence[Posting]
-) -> list[ledger.Transaction]:
+) -> list[Entry]:
     """Move locked accounts and write a row for each move, in order; return the rows.
 
     Raises: InsufficientBalance, InvalidAmount.
@@ -87,13 +88,14 @@ async def post(
     if not postings:
         return []
     running = dict(accounts)
-    entries: list[ledger.Transaction] = []
+    entries: list[Entry] = []
     for posting in postings:
         account = running[posting.key] = ledger.apply(running[posting.key], posting.move)
-        entries.append(_entry(transaction, posting, account))
-    await transaction.insert(tables.asset_transactions, [_row(entry) for entry in entries])
+        entries.append(_entry(transaction.now, posting, account))
+    await transaction.insert(tables.asset_transactions, entries)
+    transaction.tell("balances", {})
     moved = [account for key, account in running.items() if account is not accounts[key]]
-    await transaction.connection.execute(
+    await transaction.write(
         "UPDATE balances b SET available = m.available, locked = m.locked, seq = m.seq"
         " FROM unnest($1::uuid[], $2::text[], $3::numeric[], $4::numeric[], $5::bigint[])"
         " AS m(holder_id, asset, available, locked, seq) WHERE b.holder_id = m.holder_id AND b.asset = m.asset",
@@ -106,52 +108,29 @@ async def post(
     return entries
 
 
-def _entry(transaction: Transaction, posting: Posting, account: Account) -> ledger.Transaction:
+def _entry(now: datetime, posting: Posting, account: Account) -> Entry:
+    """Return the row of a move in the order of `tables.asset_transactions`, which is that of `ledger.Transaction`."""
     move, asset = posting.move, posting.move.asset
     available_delta, locked_delta = move.deltas
-    return ledger.Transaction(
-        id=uuid4(),
-        holder_id=move.holder_id,
-        market_maker_id=move.market_maker_id,
-        asset=asset,
-        transaction_type=ledger.TYPE_OF_REASON[move.reason],
-        reason=move.reason,
-        amount=money.decimal(asset, move.signed_amount),
-        available_delta=money.decimal(asset, available_delta),
-        locked_delta=money.decimal(asset, locked_delta),
-        balance_after=money.decimal(asset, account.available),
-        locked_after=money.decimal(asset, account.locked),
-        seq=account.seq,
-        notes=posting.notes,
-        order_id=posting.order_id,
-        trade_id=posting.trade_id,
-        created_by=posting.created_by,
-        created_at=transaction.now,
-        ticket_id=posting.draft.ticket_id,
-    )
-
-
-def _row(entry: ledger.Transaction) -> tuple[object, ...]:
-    """Return the row in the order of `tables.asset_transactions`."""
     return (
-        entry.id,
-        entry.holder_id,
-        entry.market_maker_id,
-        entry.asset,
-        entry.transaction_type,
-        entry.reason,
-        entry.amount,
-        entry.available_delta,
-        entry.locked_delta,
-        entry.balance_after,
-        entry.locked_after,
-        entry.seq,
-        entry.notes,
-        entry.order_id,
-        entry.trade_id,
-        entry.created_by,
-        entry.created_at,
-        entry.ticket_id,
+        uuid4(),
+        move.holder_id,
+        move.market_maker_id,
+        asset,
+        ledger.TYPE_OF_REASON[move.reason],
+        move.reason,
+        money.decimal(asset, move.signed_amount),
+        money.decimal(asset, available_delta),
+        money.decimal(asset, locked_delta),
+        money.decimal(asset, account.available),
+        money.decimal(asset, account.locked),
+        account.seq,
+        posting.notes,
+        posting.order_id,
+        posting.trade_id,
+        posting.created_by,
+        now,
+        posting.draft.ticket_id,
     )
 
 
@@ -170,7 +149,8 @@ async def change(write: Write, request: Change) -> TransactionOutcome:
     accounts = await lock(write, [(holder_id, maker_id, request.asset)])
     move = ledger.change(accounts[holder_id, request.asset], request)
     posting = Posting(move, write.root, notes=notes, created_by=write.attempt.user_id)
-    (entry,) = await post(write, accounts, [posting])
+    (values,) = await post(write, accounts, [posting])
+    entry = ledger.Transaction(*values)
     return TransactionOutcome(entry, balance_after(entry))
 
 
@@ -305,6 +285,42 @@ async def balances_of(reader: Reader, holder_ids: Iterable[UUID]) -> dict[UUID, 
         if row["asset"] is not None:
             mine[Asset(row["asset"])] = balance_of(row)
     return {holder_id: list(mine.values()) for holder_id, mine in found.items()}
+
+
+# Through the makers and not along their orders: balances of traders are many more.
+_SEQS = """
+SELECT b.holder_id, b.asset, b.seq FROM balances b
+WHERE b.holder_id IN (SELECT unnest(CAST(:holders AS uuid[]))
+                      UNION SELECT user_id FROM market_maker_clients WHERE :with_makers)
+"""
+
+
+async def seqs(reader: Reader, holder_ids: Iterable[UUID], *, with_makers: bool) -> dict[AccountKey, int]:
+    """Return the number of the last ledger row of each account of these holders and, if asked, of all market makers."""
+    rows = await reader.sql(_SEQS, holders=list(holder_ids), with_makers=with_makers)
+    return {(row["holder_id"], Asset(row["asset"])): row["seq"] for row in rows}
+
+
+# A commit may write several rows of one account; only the last of them was ever to be seen. Rows of one account are in
+# the order of their commits, their times may not be (a deposit looks at the clock before it waits): hence the maximum.
+_COMMITTED = """
+SELECT holder_id, market_maker_id, asset, balance_after AS available, locked_after AS locked, seq FROM (
+    SELECT t.*, l.txid, lead(l.txid) OVER account AS next_txid, max(t.created_at) OVER account AS at
+    FROM unnest(CAST(:holders AS uuid[]), CAST(:assets AS text[]), CAST(:seqs AS bigint[])) AS k(holder_id, asset, seq)
+    JOIN asset_transactions t ON t.holder_id = k.holder_id AND t.asset = k.asset AND t.seq > k.seq
+    JOIN ticket_logs l ON l.ticket_id = t.ticket_id
+    WINDOW account AS (PARTITION BY t.holder_id, t.asset ORDER BY t.seq)) AS moved
+WHERE txid IS DISTINCT FROM next_txid ORDER BY at, holder_id, asset, seq LIMIT :most
+"""
+
+
+async def balances_after(reader: Reader, places: Mapping[AccountKey, int], limit: int) -> list[Balance]:
+    """Return each balance that was committed in these accounts after a row number, in the order of commits."""
+    holders, assets = zip(*places, strict=True)
+    rows = await reader.sql(
+        _COMMITTED, holders=list(holders), assets=list(assets), seqs=list(places.values()), most=limit
+    )
+    return [balance_of(row) for row in rows]
 
 
 def _nothing(holder_id: UUID, market_maker_id: UUID | None, asset: Asset) -> Balance:

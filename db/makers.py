@@ -16,7 +16,10 @@ from db.read import Key, Page, Reader, Window, page
 from db.tables import Row
 from db.unit import Write
 from domain import errors, makers, money
+from domain.ledger import Transaction
 from domain.makers import Maker, MakerChange, MakerOutcome, MakerStats, NewMaker
+from domain.market import CancelReason
+from domain.money import CertificateType
 from domain.people import KycStatus, User, UserRole, uuid_or_none
 
 
@@ -76,7 +79,7 @@ async def create(write: Write, new: NewMaker) -> MakerOutcome:
         for asset, amount in new.initial_balances
     ]
     entries = await ledger.post(write, accounts, postings)
-    return MakerOutcome(maker, balances=tuple(ledger.balance_after(entry) for entry in entries))
+    return MakerOutcome(maker, balances=tuple(ledger.balance_after(Transaction(*entry)) for entry in entries))
 
 
 def _name_taken(error: asyncpg.UniqueViolationError, name: str) -> Exception:
@@ -111,13 +114,30 @@ async def update(write: Write, maker_id: str, change: MakerChange) -> MakerOutco
         )
     except asyncpg.UniqueViolationError as error:
         raise _name_taken(error, after.name) from error
-    cancelled = () if after.is_active else await market.cancel_open_orders(write, states, before.user_id)
+    if after.is_active:
+        return MakerOutcome(after, before)
+    cancelled = await market.cancel_open_orders(write, states, before.user_id, CancelReason.DEACTIVATED)
     return MakerOutcome(after, before, cancelled_orders=cancelled)
 
 
 async def delete(write: Write, maker_id: str) -> MakerOutcome:
     """Deactivate a market maker; its history stays."""
     return await update(write, maker_id, MakerChange(is_active=False))
+
+
+async def cancel_all(write: Write, maker_id: str, certificate_type: CertificateType | None) -> MakerOutcome:
+    """Cancel every open order of a market maker, or those of one certificate; none at all is fine.
+
+    Raises: MarketMakerNotFound.
+    Locks: the market; then the maker's accounts. The maker itself only changes under the market lock.
+    """
+    states = await market.lock(write)
+    row = await write.connection.fetchrow("SELECT * FROM market_maker_clients WHERE id = $1", uuid_or_none(maker_id))
+    maker = makers.found(maker_of(row) if row else None, maker_id, field="marketMakerId")
+    write.maker_id = maker.id
+    reason = CancelReason.REQUESTED
+    cancelled = await market.cancel_open_orders(write, states, maker.user_id, reason, certificate_type)
+    return MakerOutcome(maker, cancelled_orders=cancelled)
 
 
 # ------------------------------------------------------------------------------------------------------------- reading
@@ -153,6 +173,11 @@ def makers_where(wanted: MakerFilter) -> Select[Any]:
 async def makers_page(reader: Reader, wanted: MakerFilter, window: Window) -> Page[Maker]:
     """Return market makers by name."""
     return await page(reader, makers_where(wanted), BY_NAME, window, maker_of)
+
+
+async def holders(reader: Reader) -> list[UUID]:
+    """Return the users behind all market makers."""
+    return [row["user_id"] for row in await reader.rows(select(clients.user_id))]
 
 
 async def makers_by_id(reader: Reader, ids: Iterable[UUID]) -> dict[UUID, Maker]:

@@ -15,21 +15,8 @@ from db.tables import Row
 from db.unit import Connection, Transaction, Write
 from domain import ledger as law
 from domain import money, stories
-from domain.market import (
-    Book,
-    CancelReason,
-    Certificate,
-    EventKind,
-    LevelChange,
-    Order,
-    OrderSide,
-    OrderStatus,
-    OrderType,
-    Party,
-    Resting,
-    TimeInForce,
-    Trade,
-)
+from domain.book import Book, LevelChange, OrderSide, Resting
+from domain.market import CancelReason, Certificate, EventKind, Order, OrderStatus, OrderType, Party, TimeInForce, Trade
 from domain.money import CertificateType
 from domain.tickets import Draft, canonical, instant
 
@@ -44,6 +31,7 @@ class BookState:
     sequence: int
     priority: int
     last_price: Decimal | None
+    band_percent: Decimal | None
 
 
 @dataclass(slots=True)
@@ -65,7 +53,7 @@ class Event:
     sequence: int
     kind: EventKind
     order_id: UUID
-    price: int
+    price: int | None
     quantity: int
     rested: int
     priority: int
@@ -83,12 +71,15 @@ async def lock(transaction: Transaction) -> dict[CertificateType, BookState]:
     )
     # A statement of its own: the snapshot of the one above is older than the wait for the lock, and would show the
     # certificates (and the clock) as they were before the last holder of the lock changed them.
-    rows = await transaction.connection.fetch("SELECT *, clock_timestamp() AS now FROM certificates")
+    rows = await transaction.connection.fetch(
+        "SELECT c.*, s.price_band_percent, clock_timestamp() AS now FROM certificates c CROSS JOIN settings s"
+    )
     transaction.see_clock(rows[0]["now"])
     certificates = {row["certificate_type"]: certificate_of(row) for row in rows}
+    band_percent = rows[0]["price_band_percent"]
     return {
         CertificateType(row["certificate_type"]): BookState(
-            certificates[row["certificate_type"]], row["sequence"], row["priority"], row["last_price"]
+            certificates[row["certificate_type"]], row["sequence"], row["priority"], row["last_price"], band_percent
         )
         for row in books
     }
@@ -131,13 +122,11 @@ class Books:
 
 
 async def _rebuild(connection: Connection, state: BookState) -> Book:
-    certificate_type = state.certificate.certificate_type
-    last_price = None if state.last_price is None else _cents(state.last_price)
-    book = Book(certificate_type, state.sequence, state.priority, last_price)
+    book = _head(state)
     rows = await connection.fetch(
         "SELECT id, user_id, market_maker_id, side, price, quantity - filled_quantity AS remaining, priority, ticket_id"
         " FROM orders WHERE certificate_type = $1 AND status IN ('OPEN', 'PARTIALLY_FILLED') ORDER BY priority",
-        certificate_type,
+        book.certificate_type,
     )
     for row in rows:
         book.rest(_resting(row["id"], row, int(row["remaining"])))
@@ -230,12 +219,15 @@ async def orders(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Orde
     return {row["id"]: order_of(row) for row in rows}
 
 
-async def open_orders_of(connection: Connection, holder_id: UUID) -> list[Order]:
-    """Return a holder's open orders, oldest first."""
+async def open_orders_of(
+    connection: Connection, holder_id: UUID, certificate_type: CertificateType | None = None
+) -> list[Order]:
+    """Return a holder's open orders, of all certificates or of one, oldest first."""
     rows = await connection.fetch(
         "SELECT * FROM orders WHERE user_id = $1 AND status IN ('OPEN', 'PARTIALLY_FILLED')"
-        " ORDER BY certificate_type, priority",
+        " AND ($2::text IS NULL OR certificate_type = $2) ORDER BY certificate_type, priority",
         holder_id,
+        certificate_type,
     )
     return [order_of(row) for row in rows]
 
@@ -288,72 +280,75 @@ def trade_of(row: Row) -> Trade:
 
 
 async def cancel_open_orders(
-    write: Write, states: Mapping[CertificateType, BookState], holder_id: UUID
+    write: Write,
+    states: Mapping[CertificateType, BookState],
+    holder_id: UUID,
+    reason: CancelReason,
+    certificate_type: CertificateType | None = None,
 ) -> tuple[Order, ...]:
-    """Cancel everything that a holder who may no longer trade has in the books, one child ticket each.
+    """Cancel everything that a holder has in the books, or in one of them, one child ticket each.
 
     Locks: the caller holds the market lock; the holder's accounts.
     """
-    orders = await open_orders_of(write.connection, holder_id)
+    orders = await open_orders_of(write.connection, holder_id, certificate_type)
     if not orders:
         return ()
     levels = await _levels(write.connection, orders)
-    heads = {
-        certificate_type: Book(
-            certificate_type,
-            state.sequence,
-            state.priority,
-            None if state.last_price is None else _cents(state.last_price),
-        )
-        for certificate_type, state in states.items()
-    }
+    heads = {certificate: _head(state) for certificate, state in states.items()}
+    releases = [law.release(_rested(order), order.certificate_type) for order in orders]
+    accounts = await ledger.lock(write, {(move.holder_id, move.market_maker_id, move.asset) for move in releases})
+    running = dict(accounts)
     numbers = iter(await write.draw(len(orders)))
     cancelled: list[Order] = []
     events: list[Event] = []
     postings: list[ledger.Posting] = []
-    for order in orders:
-        after = replace(
-            order, status=OrderStatus.CANCELLED, cancel_reason=CancelReason.DEACTIVATED, updated_at=write.now
-        )
-        is_maker = order.market_maker_id is not None
-        story = stories.of_cancelled({}, order, is_maker=is_maker)
+    for order, release in zip(orders, releases, strict=True):
+        after = replace(order, status=OrderStatus.CANCELLED, cancel_reason=reason, updated_at=write.now)
+        key = release.holder_id, release.asset
+        account = running[key]
+        running[key] = law.apply(account, release)
         story = replace(
-            story, before={"order": stories.order_state(order)}, after={"order": stories.order_state(after)}
+            stories.of_cancelled({}, order, is_maker=order.market_maker_id is not None),
+            before={"order": stories.order_state(order), **stories.account_state(account)},
+            after={"order": stories.order_state(after), **stories.account_state(running[key])},
         )
         draft = Draft(write.attempt, story, is_root=False, related=(order.ticket_id, write.root), number=next(numbers))
         write.drafts.append(draft)
-        resting = _rested(order)
-        change = levels[order.certificate_type, resting.side, resting.price] = _less(
-            levels[order.certificate_type, resting.side, resting.price], resting
-        )
-        head = heads[order.certificate_type]
-        head.sequence += 1
         cancelled.append(after)
-        events.append(
-            Event(
-                certificate_type=order.certificate_type,
-                sequence=head.sequence,
-                kind=EventKind.CANCELLED,
-                order_id=order.id,
-                price=resting.price,
-                quantity=resting.remaining,
-                rested=0,
-                priority=resting.priority,
-                changes=(change,),
-                ticket_id=draft.ticket_id,
-            )
-        )
-        release = law.release(resting, order.certificate_type)
+        events.append(_cancelled_event(order, levels, heads[order.certificate_type], draft))
         postings.append(ledger.Posting(release, draft, order.id, created_by=write.attempt.user_id))
-    changes = [
-        OrderChange(order.id, status=OrderStatus.CANCELLED, cancel_reason=order.cancel_reason) for order in cancelled
-    ]
+    changes = [OrderChange(order.id, status=order.status, cancel_reason=order.cancel_reason) for order in cancelled]
     await store(write, placed=(), changed=changes, trades=(), events=events, books=heads)
-    accounts = await ledger.lock(
-        write, {(one.move.holder_id, one.move.market_maker_id, one.move.asset) for one in postings}
-    )
     await ledger.post(write, accounts, postings)
     return tuple(cancelled)
+
+
+def _head(state: BookState) -> Book:
+    """Return a book without its orders, for its sequence to go on from."""
+    last_price = None if state.last_price is None else _cents(state.last_price)
+    return Book(state.certificate.certificate_type, state.sequence, state.priority, last_price)
+
+
+def _cancelled_event(
+    order: Order, levels: dict[tuple[CertificateType, OrderSide, int], LevelChange], head: Book, draft: Draft
+) -> Event:
+    """Take an order out of its level and write that into the journal."""
+    resting = _rested(order)
+    place = order.certificate_type, resting.side, resting.price
+    levels[place] = _less(levels[place], resting)
+    head.sequence += 1
+    return Event(
+        certificate_type=order.certificate_type,
+        sequence=head.sequence,
+        kind=EventKind.CANCELLED,
+        order_id=order.id,
+        price=resting.price,
+        quantity=resting.remaining,
+        rested=0,
+        priority=resting.priority,
+        changes=(levels[place],),
+        ticket_id=draft.ticket_id,
+    )
 
 
 async def _levels(
@@ -396,7 +391,7 @@ async def store(
     """Write what a batch decided: new orders, changed orders, (position, trade) rows, the journal and the books."""
     await transaction.insert(tables.orders, [_order_row(order) for order in placed])
     if changed:
-        await transaction.connection.execute(
+        await transaction.write(
             "UPDATE orders o SET filled_quantity = o.filled_quantity + c.quantity,"
             " filled_notional = o.filled_notional + c.notional, status = c.status, cancel_reason = c.cancel_reason,"
             " updated_at = $6 FROM unnest($1::uuid[], $2::numeric[], $3::numeric[], $4::text[], $5::text[])"
@@ -413,7 +408,7 @@ async def store(
     moved = {event.certificate_type for event in events}
     if moved:
         touched = [book for certificate_type, book in books.items() if certificate_type in moved]
-        await transaction.connection.execute(
+        await transaction.write(
             "UPDATE books b SET sequence = n.sequence, priority = n.priority, last_price = n.last_price"
             " FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::numeric[])"
             " AS n(certificate_type, sequence, priority, last_price) WHERE b.certificate_type = n.certificate_type",
@@ -472,7 +467,7 @@ def _event_row(event: Event, now: datetime) -> tuple[object, ...]:
         event.sequence,
         event.kind,
         event.order_id,
-        money.price(event.price),
+        None if event.price is None else money.price(event.price),
         Decimal(event.quantity),
         Decimal(event.rested),
         event.priority,

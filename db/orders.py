@@ -15,7 +15,8 @@ from db import tables
 from db.market import certificate_of, order_of, trade_of
 from db.read import Key, Page, Reader, Window, page
 from domain import money
-from domain.market import Certificate, Order, OrderSide, OrderStatus, Trade, TradeStatus
+from domain.book import OrderSide
+from domain.market import Certificate, Order, OrderStatus, Trade, TradeStatus
 from domain.money import CertificateType
 
 orders, trades, settlements = tables.orders.c, tables.cash_market_trades.c, tables.trade_settlements.c
@@ -77,6 +78,21 @@ def orders_where(wanted: OrderFilter) -> Select[Any]:
     if wanted.created_to is not None:
         conditions.append(orders.created_at < wanted.created_to)
     return select(tables.orders).where(*conditions)
+
+
+def matches(order: Order, wanted: OrderFilter) -> bool:
+    """Tell whether an order is one of a list, as `orders_where` does."""
+    return (
+        (wanted.ids is None or order.id in wanted.ids)
+        and wanted.market_maker_id in (None, order.market_maker_id)
+        and wanted.has_market_maker in (None, order.market_maker_id is not None)
+        and wanted.user_id in (None, order.user_id)
+        and wanted.certificate_type in (None, order.certificate_type)
+        and wanted.side in (None, order.side)
+        and (wanted.statuses is None or order.status in wanted.statuses)
+        and (wanted.created_from is None or order.created_at >= wanted.created_from)
+        and (wanted.created_to is None or order.created_at < wanted.created_to)
+    )
 
 
 def trades_where(wanted: TradeFilter) -> Select[Any]:

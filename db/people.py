@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,8 +18,9 @@ from db import ledger, market, tables
 from db.ledger import Posting
 from db.read import Key, Page, Reader, Window, page
 from db.tables import Row
-from db.unit import Pool, Write
+from db.unit import BUSY_MESSAGE, Pool, Write
 from domain import errors, money, people
+from domain.errors import Busy
 from domain.money import Asset
 from domain.people import (
     Caller,
@@ -91,22 +93,65 @@ def token_sha256(token: str) -> bytes:
     return hashlib.sha256(token.encode(errors="replace")).digest()
 
 
-async def caller(pool: Pool, token: str) -> Caller | None:
-    """Return who holds a session token, by the database's clock; None when it has ended or the user may not act.
+class Callers:
+    """Look up who holds a session token: what is asked for at the same moment in one statement, nothing from memory."""
 
-    Notes that the session was seen, at most once a SEEN_EVERY.
-    """
-    row = await pool.fetchrow(
-        f"{_CALLER} AND s.token_sha256 = $2 AND s.last_seen_at > clock_timestamp() - $3::interval",
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._waiting: dict[str, asyncio.Future[Caller | None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def of(self, token: str) -> Caller | None:
+        """Return who holds a token, by the database's clock; None when it has ended or the user may not act.
+
+        Raises: Busy.
+        """
+        if not self._waiting:
+            task = asyncio.create_task(self._look_up(), name="callers")  # begins when all who are ready now have asked
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        found = self._waiting.get(token)
+        if found is None:
+            found = self._waiting[token] = asyncio.get_running_loop().create_future()
+        return await asyncio.shield(found)  # others may wait for the same
+
+    async def _look_up(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        try:
+            found = await _callers(self._pool, list(waiting))
+        except BaseException as error:
+            for future in waiting.values():
+                if not future.done():
+                    future.set_exception(error if isinstance(error, Exception) else Busy(BUSY_MESSAGE))
+                    future.exception()  # who asked may be gone
+            if not isinstance(error, Exception):
+                raise
+        else:
+            for token, future in waiting.items():
+                future.set_result(found.get(token))
+
+
+async def caller(pool: Pool, token: str) -> Caller | None:
+    """Return who holds one token, as `Callers` does."""
+    return (await _callers(pool, [token])).get(token)
+
+
+async def _callers(pool: Pool, tokens: Sequence[str]) -> dict[str, Caller]:
+    """Note that the sessions were seen, each at most once a SEEN_EVERY."""
+    tokens_by_hash = {token_sha256(token): token for token in tokens}
+    rows = await pool.fetch(
+        f"{_CALLER} AND s.token_sha256 = ANY($2::bytea[]) AND s.last_seen_at > clock_timestamp() - $3::interval",
         SEEN_EVERY,
-        token_sha256(token),
+        list(tokens_by_hash),
         SESSION_IDLE,
     )
-    if row is None:
-        return None
-    if row["is_stale"]:
-        await pool.fetch("UPDATE user_sessions SET last_seen_at = clock_timestamp() WHERE id = $1", row["session_id"])
-    return _caller_of(row)
+    if seen := [row["session_id"] for row in rows if row["is_stale"]]:
+        await pool.fetch(
+            "UPDATE user_sessions SET last_seen_at = clock_timestamp() WHERE id IN"
+            " (SELECT id FROM user_sessions WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE)",
+            seen,
+        )
+    return {tokens_by_hash[row["token_sha256"]]: _caller_of(row) for row in rows}
 
 
 async def caller_again(pool: Pool, session: Session) -> Caller | None:
@@ -116,8 +161,8 @@ async def caller_again(pool: Pool, session: Session) -> Caller | None:
 
 
 _CALLER = (
-    "SELECT s.id AS session_id, s.created_at AS session_created_at, s.last_seen_at, s.expires_at, s.ip_address,"
-    " s.user_agent, s.last_seen_at < clock_timestamp() - $1::interval AS is_stale, u.*"
+    "SELECT s.id AS session_id, s.token_sha256, s.created_at AS session_created_at, s.last_seen_at, s.expires_at,"
+    " s.ip_address, s.user_agent, s.last_seen_at < clock_timestamp() - $1::interval AS is_stale, u.*"
     " FROM user_sessions s JOIN users u ON u.id = s.user_id WHERE s.revoked_at IS NULL"
     " AND s.expires_at > clock_timestamp() AND u.is_active AND u.can_sign_in"
 )

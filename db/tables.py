@@ -5,8 +5,9 @@ Column order is the order in which rows are written and in which a ticket's dige
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import cache
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, lru_cache, partial
 from typing import Any, Protocol
 
 from sqlalchemy import (
@@ -25,6 +26,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.types import TypeEngine, UserDefinedType
+
+from domain.tickets import instant
 
 metadata = MetaData()
 
@@ -166,6 +169,14 @@ certificates = Table(
     Column("lot_size", Numeric),
     Column("reference_price", Numeric),
     Column("is_halted", Boolean),
+)
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("is_only", Boolean, primary_key=True),
+    Column("price_band_percent", Numeric),
+    Column("public_market_data", Boolean),
 )
 
 books = Table(
@@ -327,6 +338,18 @@ _ARRAY_TYPES: dict[type[TypeEngine[Any]], str] = {
     ARRAY: "text",  # an array of arrays would be flattened by unnest: each goes as its literal
     JSONB: "text",
 }
+_TEXTS: dict[type[TypeEngine[Any]], Callable[[Any], str]] = {
+    Uuid: str,
+    Boolean: str,
+    Integer: str,
+    BigInteger: str,
+    Numeric: "{:f}".format,
+    DateTime: instant,
+    LargeBinary: lambda value: f"\\x{value.hex()}",
+}
+_QUOTED = (Text, LargeBinary, ARRAY, JSONB)
+_PARAMETER = re.compile(r"\$(\d+)")
+STATEMENTS_REMEMBERED_MAX = 64  # the mixes of one batch: with or without trades, cancels, keys
 _CASTS: dict[type[TypeEngine[Any]], str] = {ARRAY: "::text[]", JSONB: "::jsonb"}
 
 
@@ -347,21 +370,60 @@ def insert_sql(table: Table) -> str:
     """Return one INSERT for any number of rows: an array a column, unnested."""
     columns = written(table)
     names = ", ".join(f'"{column.name}"' for column in columns)
-    arrays = ", ".join(f"${index}::{_array_type(column)}[]" for index, column in enumerate(columns, start=1))
+    arrays = ", ".join(f"${index}::text::{_array_type(column)}[]" for index, column in enumerate(columns, start=1))
     values = ", ".join(f'r."{column.name}"{_CASTS.get(type(column.type), "")}' for column in columns)
     return f"INSERT INTO {table.name} ({names}) SELECT {values} FROM unnest({arrays}) AS r({names})"  # noqa: S608 - names of our own tables
+
+
+@lru_cache(maxsize=STATEMENTS_REMEMBERED_MAX)
+def together_sql(statements: tuple[str, ...]) -> str:
+    """Return one statement that does what several do, their parameters in a row."""
+    parts = []
+    before = 0
+    for index, sql in enumerate(statements):
+        numbers = [int(number) for number in _PARAMETER.findall(sql)]
+        parts.append(f"w{index} AS ({_PARAMETER.sub(partial(_shifted, before), sql)})")
+        before += max(numbers)
+    return f"WITH {', '.join(parts)} SELECT"
+
+
+def _shifted(by: int, parameter: re.Match[str]) -> str:
+    return f"${int(parameter[1]) + by}"
 
 
 def _array_type(column: Column[Any]) -> str:
     return _ARRAY_TYPES[type(column.type)]
 
 
-def columns_of(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    """Turn rows into the arrays that `insert_sql` takes."""
-    return [list(values) for values in zip(*rows, strict=True)]
+def _same(value: str) -> str:
+    return value
 
 
-def text_array(values: Iterable[str]) -> str:
-    """Write a text[] literal."""
-    quoted = ('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values)
-    return "{" + ",".join(quoted) + "}"
+@cache
+def _writers(table: Table) -> tuple[tuple[Callable[[Any], str], bool], ...]:
+    """Return how each written column becomes text, and whether that text is quoted in an array."""
+    return tuple((_TEXTS.get(type(column.type), _same), type(column.type) in _QUOTED) for column in written(table))
+
+
+def columns_of(table: Table, rows: Sequence[Sequence[Any]]) -> list[list[str | None]]:
+    """Write rows as texts, a list a column."""
+    return [
+        [None if value is None else text(value) for value in values]
+        for (text, _), values in zip(_writers(table), zip(*rows, strict=True), strict=True)
+    ]
+
+
+def arrays_of(table: Table, columns: Iterable[Iterable[str | None]]) -> list[str]:
+    """Write columns as the array literals that `insert_sql` takes: the driver encodes arrays value by value, slowly."""
+    return [
+        text_array(values) if is_quoted else f"{{{','.join(['NULL' if value is None else value for value in values])}}}"
+        for (_, is_quoted), values in zip(_writers(table), columns, strict=True)
+    ]
+
+
+def text_array(values: Iterable[str | None]) -> str:
+    """Write the literal of an array of any texts."""
+    quoted = [
+        "NULL" if value is None else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values
+    ]
+    return f"{{{','.join(quoted)}}}"

@@ -32,7 +32,7 @@ from db.read import Key, Page, Reader, Window, page
 from db.tables import Row
 from db.unit import Transaction
 from domain import errors, tickets
-from domain.tickets import ActionType, Draft, EntityType, Payload, Ticket, TicketStatus, canonical, plain
+from domain.tickets import ActionType, Draft, EntityType, Payload, Ticket, TicketStatus, plain
 
 SALT_BYTES = 32
 
@@ -57,17 +57,7 @@ async def store(transaction: Transaction, drafts: Sequence[Draft]) -> None:
         )
         digest = tickets.digest(ticket, payload, transaction.effects.get(ticket.ticket_id, []))
         logs.append(_log_row(ticket, digest))
-        payloads.append(
-            (
-                ticket.year,
-                ticket.number,
-                payload.salt,
-                *(
-                    None if part is None else canonical(part)
-                    for part in (payload.request, payload.response, payload.before, payload.after)
-                ),
-            )
-        )
+        payloads.append((ticket.year, ticket.number, payload.salt, *payload.texts))
     await transaction.insert(tables.ticket_logs, logs)
     await transaction.insert(tables.ticket_payloads, payloads)
 

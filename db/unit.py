@@ -7,6 +7,7 @@ connection; what fails is the same, and raised again. What the world is told lea
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
 from collections import defaultdict
@@ -43,6 +44,10 @@ SETTLE_TRIES_MAX = 5  # to learn whether a COMMIT of unknown outcome happened
 SETTLE_PAUSE_S = 0.5
 DRAIN_TIMEOUT_S = 15.0
 assert LOCK_TIMEOUT_S < STATEMENT_TIMEOUT_S < IDLE_IN_TRANSACTION_TIMEOUT_S
+
+# Writers find every row by its key. A foreign key's check, or any prepared statement, that was planned while its table
+# was still empty would go on reading the whole table, for as long as the connection lives or until the next ANALYZE.
+BY_KEY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
 LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError,
         asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError,
@@ -123,6 +128,7 @@ class Pool:
             "synchronous_commit": "on",
             "timezone": "UTC",
             "jit": "off",  # compiling costs more than any of our statements
+            **BY_KEY,
         }
         if role:
             settings["role"] = role
@@ -133,6 +139,7 @@ class Pool:
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=STATEMENT_TIMEOUT_S * 2,  # a server that does not even cancel
             max_inactive_connection_lifetime=300,
+            reset=_as_it_is,
             server_settings=settings,
         )
         return cls(pool)
@@ -175,6 +182,19 @@ class Pool:
             self._pool.terminate()
 
 
+@asynccontextmanager
+async def snapshot(
+    connection: Connection | asyncpg.Connection[asyncpg.Record],
+) -> AsyncIterator[None]:
+    """Read everything as of one instant, for as long as it takes, and write nothing."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        yield
+
+
+async def _as_it_is(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Take a connection back; asyncpg has rolled back what was open, and nothing of ours outlives a transaction."""
+
+
 _NO_TIME = datetime.min.replace(tzinfo=UTC)
 
 
@@ -187,6 +207,8 @@ class Transaction:
         self.notices: list[Notice] = []
         self.drafts: list[Draft] = []
         self.effects: defaultdict[str, list[str]] = defaultdict(list)
+        self.gathers = False  # whether writes wait for `flush`
+        self._waiting: list[tuple[str, tuple[Any, ...]]] = []
         self._numbers = numbers
         self._leases: set[int] = set()
         self._drawn: list[Number] = []
@@ -225,12 +247,27 @@ class Transaction:
         """Insert rows in the order of `tables.written`; what a digest covers is noted down for its ticket."""
         if not rows:
             return
+        columns = tables.columns_of(table, rows)
         if table in tables.EFFECTS:
-            sealed = tables.sealed(table)
             ticket_at = [column.name for column in tables.written(table)].index("ticket_id")
-            for row in rows:
-                self.effects[row[ticket_at]].append(effect_line(table.name, [row[index] for index in sealed]))
-        await self.connection.execute(tables.insert_sql(table), *tables.columns_of(rows))
+            covered = zip(*(columns[index] for index in tables.sealed(table)), strict=True)
+            for row, values in zip(rows, covered, strict=True):
+                self.effects[row[ticket_at]].append(effect_line(table.name, values))
+        await self.write(tables.insert_sql(table), *tables.arrays_of(table, columns))
+
+    async def write(self, sql: str, *arguments: Any) -> None:
+        """Run a statement that changes rows; when this transaction gathers, `flush` does."""
+        if self.gathers:
+            self._waiting.append((sql, arguments))
+        else:
+            await self.connection.execute(sql, *arguments)
+
+    async def flush(self) -> None:
+        """Send what was gathered in one round trip. No part sees the rows of another; keys are checked at the end."""
+        if self._waiting:
+            statements, arguments = zip(*self._waiting, strict=True)
+            self._waiting = []
+            await self.connection.execute(tables.together_sql(statements), *itertools.chain.from_iterable(arguments))
 
     def tell(self, channel: str, message: Mapping[str, Any]) -> None:
         """Leave a notice for the time after COMMIT."""
@@ -384,6 +421,7 @@ class Units:
         try:
             await self._store_tickets(transaction, drafts)
             await idempotency.store(transaction, keyed, transaction.now)
+            await transaction.flush()
         except asyncpg.UniqueViolationError as error:
             if error.constraint_name in NUMBER_CONSTRAINTS:
                 transaction.burn_numbers()
@@ -480,7 +518,7 @@ class Units:
 
 
 NOT_KEPT = {ErrorCode.BUSY, ErrorCode.TOO_MANY_ATTEMPTS, ErrorCode.IDEMPOTENCY_CONFLICT}  # a retry may go better
-NUMBER_CONSTRAINTS = {"ticket_logs_pkey", "ticket_logs_ticket_id_status_key"}
+NUMBER_CONSTRAINTS = {"ticket_logs_pkey", "ticket_logs_ticket_id_status_key", "ticket_payloads_pkey"}
 
 
 def _failed(write: Write, tell: Tell, code: str, message: str, connection: Connection) -> Write:

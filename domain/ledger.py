@@ -19,7 +19,8 @@ from enum import StrEnum
 from uuid import UUID
 
 from domain import errors, market, money
-from domain.market import Fill, OrderSide, Resting, Terms
+from domain.book import Fill, OrderSide, Resting
+from domain.market import Terms
 from domain.money import Asset
 
 
@@ -209,9 +210,9 @@ def change(account: Account, request: Change) -> Move:
     return Move(account.holder_id, account.market_maker_id, account.asset, reason, amount)
 
 
-def lock(holder_id: UUID, market_maker_id: UUID | None, terms: Terms) -> Move:
-    """Reserve what a new order may need."""
-    return Move(holder_id, market_maker_id, terms.reserved_asset, TransactionReason.LOCK, terms.reserve)
+def lock(holder_id: UUID, market_maker_id: UUID | None, placement: market.Placement) -> Move:
+    """Reserve what a new order may need; a MARKET buy exactly the cost of its fills."""
+    return Move(holder_id, market_maker_id, placement.terms.reserved_asset, TransactionReason.LOCK, placement.reserve)
 
 
 def release(resting: Resting, certificate: money.CertificateType) -> Move:
@@ -222,11 +223,12 @@ def release(resting: Resting, certificate: money.CertificateType) -> Move:
     return Move(resting.holder_id, resting.market_maker_id, asset, TransactionReason.RELEASE, amount)
 
 
-def release_cut(placement: market.Placement, holder_id: UUID, market_maker_id: UUID | None) -> Move:
-    """Give back what a new order reserved for the quantity that neither traded nor rests."""
-    terms = placement.terms
-    amount = placement.unfilled * (terms.price if terms.side is OrderSide.BUY else 1)
-    return Move(holder_id, market_maker_id, terms.reserved_asset, TransactionReason.RELEASE, amount)
+def release_cut(placement: market.Placement, holder_id: UUID, market_maker_id: UUID | None) -> Move | None:
+    """Give back what a new order reserved for the quantity that neither traded nor rests; None when that is nothing."""
+    amount = placement.released_by_cut
+    if not amount:
+        return None
+    return Move(holder_id, market_maker_id, placement.terms.reserved_asset, TransactionReason.RELEASE, amount)
 
 
 def settle(terms: Terms, fill: Fill, holder_id: UUID, market_maker_id: UUID | None) -> list[Move]:
@@ -245,6 +247,7 @@ def settle(terms: Terms, fill: Fill, holder_id: UUID, market_maker_id: UUID | No
         Move(*buyer, certificate, TransactionReason.SETTLE_IN, fill.quantity),
         Move(*seller, Asset.EUR, TransactionReason.SETTLE_IN, cost),
     ]
-    if terms.side is OrderSide.BUY and (better := fill.quantity * (terms.price - resting.price)):
+    limit = terms.price if terms.side is OrderSide.BUY else None
+    if limit is not None and (better := fill.quantity * (limit - resting.price)):
         moves.append(Move(*buyer, Asset.EUR, TransactionReason.RELEASE, better))
     return moves

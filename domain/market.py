@@ -1,34 +1,24 @@
 """The cash market. Law: price-time priority, the resting order sets the price, the committed book is never crossed.
 
-A decision (`place`, `cancel`) reads a `Book` and changes nothing; `Book.apply_*` carries out what was decided. The same
-apply functions bring a book that is behind up to date from the journal, so every process holds the same book.
+A decision (`place`, `cancel`) reads a `Book` and changes nothing; `Book.apply_*` carries out what was decided.
 Prices are integers of EUR cents, quantities integers of certificates.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from enum import StrEnum
 from uuid import UUID
 
 from domain import errors, money
+from domain.book import Book, Fill, OrderSide, Resting
 from domain.money import Asset, CertificateType
 
 PRICE_MAX = 1_000_000_00  # cents: one million EUR a tonne, far above any price ever paid
 QUANTITY_MAX = 1_000_000_000  # certificates: a thousand times the largest auction
 assert PRICE_MAX * QUANTITY_MAX < 2**63  # the notional of one order stays within 64 bits
-
-
-class OrderSide(StrEnum):
-    """Whether an order buys or sells certificates."""
-
-    BUY = "BUY"
-    SELL = "SELL"
 
 
 class OrderType(StrEnum):
@@ -71,6 +61,10 @@ class CancelReason(StrEnum):
     REQUESTED = "REQUESTED"
     DEACTIVATED = "DEACTIVATED"
     SELF_TRADE = "SELF_TRADE"
+    IOC_REMAINDER = "IOC_REMAINDER"
+    MARKET_REMAINDER = "MARKET_REMAINDER"
+    CASH_EXHAUSTED = "CASH_EXHAUSTED"
+    PRICE_BAND = "PRICE_BAND"
 
 
 class EventKind(StrEnum):
@@ -174,7 +168,7 @@ class CancelledOutcome:
     order: Order
 
 
-# --------------------------------------------------------------------------------------------- commands and the book
+# --------------------------------------------------------------------------------------------- -----------commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,13 +205,24 @@ class Party:
 
 
 @dataclass(frozen=True, slots=True)
+class Band:
+    """The prices at which a certificate may trade now, both included. Units: cents."""
+
+    lowest: int
+    highest: int
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
-    """A request whose shape is right. Units: price cents, quantity certificates."""
+    """A request whose shape is right. Units: price cents (None: MARKET), quantity and lot certificates."""
 
     certificate_type: CertificateType
     side: OrderSide
-    price: int
+    order_type: OrderType
+    time_in_force: TimeInForce
+    price: int | None
     quantity: int
+    lot: int
 
     @property
     def reserved_asset(self) -> Asset:
@@ -225,31 +230,18 @@ class Terms:
         return Asset.EUR if self.side is OrderSide.BUY else self.certificate_type.asset
 
     @property
-    def reserve(self) -> int:
-        return self.quantity * self.price if self.side is OrderSide.BUY else self.quantity
+    def rests(self) -> bool:
+        """Whether what does not trade at once waits in the book."""
+        return self.order_type is OrderType.LIMIT and self.time_in_force is TimeInForce.GTC
 
+    @property
+    def is_all_or_nothing(self) -> bool:
+        return self.time_in_force is TimeInForce.FOK
 
-@dataclass(slots=True)
-class Resting:
-    """An order in the book. `remaining` is the only field that moves."""
-
-    order_id: UUID
-    holder_id: UUID
-    market_maker_id: UUID | None
-    side: OrderSide
-    price: int
-    remaining: int
-    priority: int
-    ticket_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Fill:
-    """A quantity taken from one resting order at its price; is_last: the resting order is full then."""
-
-    resting: Resting
-    quantity: int
-    is_last: bool
+    @property
+    def unit_reserve(self) -> int | None:
+        """What one certificate locks; None for a MARKET buy, which locks exactly the cost of its fills."""
+        return 1 if self.side is OrderSide.SELL else self.price
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,130 +264,80 @@ class Placement:
     def rested(self) -> int:
         return 0 if self.cut else self.unfilled
 
+    @property
+    def cost(self) -> int:
+        """What its fills cost, in cents."""
+        return sum(fill.quantity * fill.resting.price for fill in self.fills)
 
-@dataclass(slots=True)
-class Level:
-    """The orders at one price, oldest first."""
+    @property
+    def reserve(self) -> int:
+        """What it locks first of all, in smallest units of the reserved asset."""
+        unit = self.terms.unit_reserve
+        return self.cost if unit is None else self.terms.quantity * unit
 
-    orders: OrderedDict[UUID, Resting] = field(default_factory=OrderedDict)
-    quantity: int = 0
-
-
-class Side:
-    """One side of a book: levels by price, best first; bids are kept under their negated price."""
-
-    def __init__(self, side: OrderSide) -> None:
-        self.side = side
-        self._sign = -1 if side is OrderSide.BUY else 1
-        self._keys: list[int] = []
-        self._levels: dict[int, Level] = {}
-
-    def add(self, order: Resting) -> None:
-        level = self._levels.get(order.price)
-        if level is None:
-            level = self._levels[order.price] = Level()
-            insort(self._keys, self._sign * order.price)
-        level.orders[order.order_id] = order
-        level.quantity += order.remaining
-
-    def take(self, order: Resting, quantity: int) -> None:
-        """Lower a resting order; it leaves the book at 0, its level with the last order."""
-        level = self._levels[order.price]
-        order.remaining -= quantity
-        level.quantity -= quantity
-        if order.remaining == 0:
-            del level.orders[order.order_id]
-            if not level.orders:
-                del self._levels[order.price]
-                key = self._sign * order.price
-                del self._keys[bisect_left(self._keys, key)]
-
-    def best(self) -> int | None:
-        return self._sign * self._keys[0] if self._keys else None
-
-    def __iter__(self) -> Iterator[tuple[int, Level]]:
-        """Yield (price in cents, level), best first."""
-        for key in self._keys:
-            price = self._sign * key
-            yield price, self._levels[price]
-
-    def level(self, price: int) -> Level | None:
-        return self._levels.get(price)
-
-
-@dataclass(frozen=True, slots=True)
-class LevelChange:
-    """A level after an event. Units: price cents; quantity 0 means that the level is gone."""
-
-    side: OrderSide
-    price: int
-    quantity: int
-    order_count: int
-
-
-class Book:
-    """All resting orders of one certificate, as of `sequence`."""
-
-    def __init__(self, certificate_type: CertificateType, sequence: int, priority: int, last_price: int | None) -> None:
-        self.certificate_type = certificate_type
-        self.sequence = sequence
-        self.priority = priority
-        self.last_price = last_price
-        self.sides = {side: Side(side) for side in OrderSide}
-        self.orders: dict[UUID, Resting] = {}
-
-    def rest(self, order: Resting) -> None:
-        self.orders[order.order_id] = order
-        self.sides[order.side].add(order)
-
-    def apply_fills(self, fills: list[tuple[UUID, int]]) -> list[LevelChange]:
-        """Take quantities from resting orders; return the levels as they are afterwards."""
-        touched: dict[tuple[OrderSide, int], None] = {}
-        for order_id, quantity in fills:
-            order = self.orders[order_id]
-            self.sides[order.side].take(order, quantity)
-            touched[order.side, order.price] = None
-            self.last_price = order.price
-            if order.remaining == 0:
-                del self.orders[order_id]
-        return [self.change(side, price) for side, price in touched]
-
-    def apply_placed(self, newcomer: Resting | None, fills: list[tuple[UUID, int]]) -> list[LevelChange]:
-        """Carry out one PLACED event; newcomer is what rests of the order, None when nothing does."""
-        changes = self.apply_fills(fills)
-        if newcomer is not None:
-            self.rest(newcomer)
-            changes.append(self.change(newcomer.side, newcomer.price))
-        return changes
-
-    def apply_cancelled(self, order_id: UUID) -> list[LevelChange]:
-        """Carry out one CANCELLED event."""
-        order = self.orders.pop(order_id)
-        self.sides[order.side].take(order, order.remaining)
-        return [self.change(order.side, order.price)]
-
-    def change(self, side: OrderSide, price: int) -> LevelChange:
-        level = self.sides[side].level(price)
-        return LevelChange(side, price, level.quantity, len(level.orders)) if level else LevelChange(side, price, 0, 0)
+    @property
+    def released_by_cut(self) -> int:
+        """What the cut gives back of it."""
+        unit = self.terms.unit_reserve
+        return self.unfilled * unit if self.cut and unit is not None else 0
 
 
 # ------------------------------------------------------------------------------------------------------- decisions
 
 
-def terms(request: Place, certificate: Certificate) -> Terms:
-    """Check the shape of a new order against the certificate's grid.
+def band(certificate: Certificate, percent: Decimal | None) -> Band | None:
+    """Return the band around the reference price; None when there is no reference or no percentage.
 
-    Raises: InvalidInput, InvalidPrice, InvalidQuantity.
+    Exact: both ends are cut towards the reference price, never past the percentage.
     """
-    if request.order_type is not OrderType.LIMIT or request.time_in_force is not TimeInForce.GTC:
-        raise errors.InvalidInput(
-            "This market takes LIMIT orders that are good till cancelled (GTC).",
-            field="orderType" if request.order_type is not OrderType.LIMIT else "timeInForce",
-            supported=["LIMIT/GTC"],
-        )
-    price = _on_grid(request.price, certificate)
+    reference = certificate.reference_price
+    if reference is None or percent is None:
+        return None
+    middle = reference.scaleb(money.PRICE_DECIMALS)
+    width = middle * percent / 100
+    return Band(
+        int((middle - width).to_integral_value(ROUND_CEILING)), int((middle + width).to_integral_value(ROUND_FLOOR))
+    )
+
+
+def terms(request: Place, certificate: Certificate, limits: Band | None = None) -> Terms:
+    """Check the shape of a new order against the certificate's grid and its band.
+
+    Raises: InvalidPrice, InvalidQuantity.
+    """
+    price = _limit_price(request, certificate, limits)
     quantity = units_of_quantity(request.quantity, certificate)
-    return Terms(request.certificate_type, request.side, price, quantity)
+    return Terms(
+        request.certificate_type,
+        request.side,
+        request.order_type,
+        request.time_in_force,
+        price,
+        quantity,
+        int(certificate.lot_size),
+    )
+
+
+def _limit_price(request: Place, certificate: Certificate, limits: Band | None) -> int | None:
+    if request.order_type is OrderType.MARKET:
+        if request.price is not None:
+            raise errors.InvalidPrice(
+                "A MARKET order takes what the book offers and has no price.",
+                field="price",
+                requested=str(request.price),
+            )
+        return None
+    cents = _on_grid(request.price, certificate)
+    if limits and not limits.lowest <= cents <= limits.highest:
+        lowest, highest = f"{money.price(limits.lowest):f}", f"{money.price(limits.highest):f}"
+        raise errors.InvalidPrice(
+            f"The price must be from {lowest} to {highest}: the band around the reference price.",
+            field="price",
+            requested=str(request.price),
+            lowest=lowest,
+            highest=highest,
+        )
+    return cents
 
 
 def _on_grid(price: Decimal | None, certificate: Certificate) -> int:
@@ -439,34 +381,69 @@ def units_of_quantity(quantity: Decimal, certificate: Certificate) -> int:
     return int(quantity)
 
 
-def place(book: Book, terms: Terms, party: Party, certificate: Certificate, available: int, locked: int) -> Placement:
+def place(
+    book: Book,
+    terms: Terms,
+    party: Party,
+    certificate: Certificate,
+    available: int,
+    locked: int,
+    limits: Band | None = None,
+) -> Placement:
     """Decide what a new order does. Changes nothing.
 
     Units: available and locked in smallest units of `terms.reserved_asset`.
     Raises: SideNotAllowed, MarketMakerInactive, UserInactive, KycRequired, MarketHalted, InsufficientBalance,
-    SelfTrade.
+    SelfTrade, NoLiquidity.
     """
     _may_trade(terms, party, certificate)
-    if terms.reserve > available:
-        asset = terms.reserved_asset
-        figures = {
-            name: f"{money.decimal(asset, figure):f}"
-            for name, figure in (("requested", terms.reserve), ("available", available), ("locked", locked))
-        }
-        raise errors.InsufficientBalance(
-            f"{party.name} has {figures['available']} {asset} available; this order needs {figures['requested']}.",
-            field="quantity",
-            asset=asset.value,
-            **figures,
-        )
-    fills, met_own = _match(book, terms, party.holder_id)
-    if met_own and not fills:
+    if terms.unit_reserve is not None:
+        _require(terms, party, terms.quantity * terms.unit_reserve, available, locked)
+    walk = _match(book, terms, party.holder_id, limits, available)
+    left = terms.quantity - walk.quantity
+    if walk.stop is CancelReason.CASH_EXHAUSTED and (terms.is_all_or_nothing or not walk.fills):
+        rich = _match(book, terms, party.holder_id, limits, None)
+        one_lot = rich.fills[0].resting.price * terms.lot
+        _require(terms, party, rich.cost if terms.is_all_or_nothing else one_lot, available, locked)
+    if not walk.fills and walk.own:
         raise errors.SelfTrade(
             "This order would trade with an order of the same holder. Cancel that order first, or change the price.",
-            field="price",
-            orderId=str(met_own.order_id),
+            field=None if terms.price is None else "price",
+            orderId=str(walk.own.order_id),
         )
-    return Placement(terms, tuple(fills), CancelReason.SELF_TRADE if met_own else None)
+    if (left and terms.is_all_or_nothing) or (not walk.fills and not terms.rests):
+        raise errors.NoLiquidity(
+            f"The book offers {walk.quantity} of {terms.quantity} {terms.certificate_type} on these terms.",
+            field="quantity",
+            requested=str(terms.quantity),
+            offered=str(walk.quantity),
+        )
+    return Placement(terms, walk.fills, _cut(terms, walk.stop) if left else None)
+
+
+def _require(terms: Terms, party: Party, needed: int, available: int, locked: int) -> None:
+    if needed <= available:
+        return
+    asset = terms.reserved_asset
+    figures = {
+        name: f"{money.decimal(asset, figure):f}"
+        for name, figure in (("requested", needed), ("available", available), ("locked", locked))
+    }
+    raise errors.InsufficientBalance(
+        f"{party.name} has {figures['available']} {asset} available; this order needs {figures['requested']}.",
+        field="quantity",
+        asset=asset.value,
+        **figures,
+    )
+
+
+def _cut(terms: Terms, stop: CancelReason | None) -> CancelReason | None:
+    """Return why the rest of a new order is cancelled; None when it rests."""
+    if stop is not None:
+        return stop
+    if terms.order_type is OrderType.MARKET:
+        return CancelReason.MARKET_REMAINDER
+    return CancelReason.IOC_REMAINDER if terms.time_in_force is TimeInForce.IOC else None
 
 
 def _may_trade(terms: Terms, party: Party, certificate: Certificate) -> None:
@@ -489,23 +466,54 @@ def _may_trade(terms: Terms, party: Party, certificate: Certificate) -> None:
         )
 
 
-def _match(book: Book, terms: Terms, holder_id: UUID) -> tuple[list[Fill], Resting | None]:
-    """Walk the other side, best price and oldest order first; stop at an order of the same holder."""
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """What a new order meets: its fills, and what stopped it before quantity or matching prices ran out."""
+
+    fills: tuple[Fill, ...]
+    stop: CancelReason | None = None
+    own: Resting | None = None
+
+    @property
+    def quantity(self) -> int:
+        return sum(fill.quantity for fill in self.fills)
+
+    @property
+    def cost(self) -> int:
+        return sum(fill.quantity * fill.resting.price for fill in self.fills)
+
+
+def _match(book: Book, terms: Terms, holder_id: UUID, limits: Band | None, cash: int | None) -> _Walk:
+    """Walk the other side, best price and oldest order first.
+
+    A MARKET order stops at the band, a MARKET buy where the cash ends (None: without end).
+    """
     fills: list[Fill] = []
     left = terms.quantity
     is_buy = terms.side is OrderSide.BUY
+    worst, beyond = terms.price, None
+    if worst is None and limits is not None:
+        worst, beyond = (limits.highest if is_buy else limits.lowest), CancelReason.PRICE_BAND
+    if terms.unit_reserve is not None:
+        cash = None  # reserved before
     for price, level in book.sides[OrderSide.SELL if is_buy else OrderSide.BUY]:
-        if price > terms.price if is_buy else price < terms.price:
-            break
+        if worst is not None and (price > worst if is_buy else price < worst):
+            return _Walk(tuple(fills), beyond)
         for resting in level.orders.values():
             if resting.holder_id == holder_id:
-                return fills, resting
+                return _Walk(tuple(fills), CancelReason.SELF_TRADE, resting)
             quantity = min(left, resting.remaining)
+            if cash is not None:
+                if quantity * price > cash:
+                    if affordable := cash // (price * terms.lot) * terms.lot:
+                        fills.append(Fill(resting, affordable, False))
+                    return _Walk(tuple(fills), CancelReason.CASH_EXHAUSTED)
+                cash -= quantity * price
             fills.append(Fill(resting, quantity, quantity == resting.remaining))
             left -= quantity
             if left == 0:
-                return fills, None
-    return fills, None
+                return _Walk(tuple(fills))
+    return _Walk(tuple(fills))
 
 
 def cancel(request: Cancel, order: Order | None, book: Book | None) -> Resting:

@@ -12,9 +12,10 @@ from typing import Any
 from uuid import UUID
 
 from domain import money
+from domain.book import OrderSide
 from domain.ledger import Account, TransactionOutcome
 from domain.makers import Maker, MakerOutcome
-from domain.market import Order, OrderSide, Trade
+from domain.market import Order, Trade
 from domain.people import Deposit, DepositOutcome, LoginOutcome, User, UserOutcome
 from domain.tickets import ActionType, EntityType, Story
 
@@ -101,8 +102,29 @@ def _of_changed_maker(action: ActionType, verb: str, request: Request, outcome: 
     )
 
 
-def _orders(count: int) -> str:
-    return "1 open order" if count == 1 else f"{count} open orders"
+def of_cancelled_all(request: Request, outcome: MakerOutcome | None) -> Story:
+    """MM_ORDER_CANCELLED, of the market maker: each order that was cancelled has a ticket of its own."""
+    if outcome is None:
+        return Story(
+            ActionType.MM_ORDER_CANCELLED,
+            "Cancel all orders: refused",
+            EntityType.MARKET_MAKER,
+            _text(request.get("marketMakerId")),
+            tags=("order", "market-maker"),
+        )
+    certificate = request.get("certificateType") or ""
+    return Story(
+        ActionType.MM_ORDER_CANCELLED,
+        f"Cancelled {_orders(len(outcome.cancelled_orders), certificate)} of {outcome.maker.name}",
+        EntityType.MARKET_MAKER,
+        str(outcome.maker.id),
+        outcome.maker.id,
+        tags=("order", "market-maker"),
+    )
+
+
+def _orders(count: int, certificate: str = "") -> str:
+    return f"{count} open {certificate}{' ' if certificate else ''}order{'' if count == 1 else 's'}"
 
 
 def _maker_state(maker: Maker) -> Request:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import cached_property, lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +26,7 @@ ITEMS_MAX = 100  # entries of one recorded list or object
 FIGURE_DIGITS_MAX = 40  # twice what any figure of the market has; a decimal beyond is written with its exponent
 SUMMARY_LENGTH_MAX = 500
 REDACTED = "[redacted]"
+TEXTS_REMEMBERED_MAX = 1_024  # ids and instants of one batch, which names each of them many times
 DIGEST_VERSION = "1"
 
 
@@ -155,7 +157,7 @@ class Ticket:
         return ticket_id(self.year, self.number)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Payload:
     """The bulky part of a ticket. salt keeps an erased payload from being guessed from its HMAC."""
 
@@ -164,6 +166,12 @@ class Payload:
     response: Any = None
     before: Any = None
     after: Any = None
+
+    @cached_property
+    def texts(self) -> tuple[str | None, ...]:
+        """Its parts in their canonical form, in order: stored as they are sealed."""
+        parts = (self.request, self.response, self.before, self.after)
+        return tuple(None if part is None else canonical(part) for part in parts)
 
 
 @dataclass(slots=True, eq=False)
@@ -229,6 +237,7 @@ def write_up(draft: Draft, now: datetime, now_ns: int) -> Ticket:
 _TICKET_ID = re.compile(r"TKT-(\d{4})-(\d{6,18})", re.ASCII)
 
 
+@lru_cache(maxsize=TEXTS_REMEMBERED_MAX)
 def ticket_id(year: int, number: int) -> str:
     """Write a ticket's id: TKT-2026-001234."""
     return f"TKT-{year}-{number:0{NUMBER_DIGITS_MIN}d}"
@@ -250,7 +259,10 @@ def plain(value: Any, depth: int = 0, items_max: int | None = ITEMS_MAX) -> Any:
 
     items_max: None for what we made ourselves and read back whole, such as the response of an attempt.
     """
-    if value is None or isinstance(value, bool):
+    kind = type(value)
+    if kind is str:
+        return _clean(value)
+    if value is None or kind is bool:
         return value
     if isinstance(value, int):
         return value if -(2**63) <= value < 2**63 else _huge(value)
@@ -260,7 +272,9 @@ def plain(value: Any, depth: int = 0, items_max: int | None = ITEMS_MAX) -> Any:
         return _clean(f"{value:f}" if abs(value.adjusted()) < FIGURE_DIGITS_MAX else str(value))
     if isinstance(value, datetime):
         return instant(value)
-    if isinstance(value, Mapping):
+    if kind is UUID:
+        return str(value)
+    if kind is dict or isinstance(value, Mapping):
         if depth >= DEPTH_MAX:
             return "[too deep]"
         return {_clean(str(key)): plain(item, depth + 1, items_max) for key, item in list(value.items())[:items_max]}
@@ -279,8 +293,9 @@ def _huge(value: int) -> str:
 def _clean(text: str) -> str:
     if len(text) > TEXT_LENGTH_MAX:
         text = f"{text[:TEXT_LENGTH_MAX]}… [{len(text)} characters]"
-    if "\x00" in text:
-        text = text.replace("\x00", "\\u0000")
+    if text.isascii() and "\x00" not in text:
+        return text
+    text = text.replace("\x00", "\\u0000")
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -292,14 +307,15 @@ def _cleaned(text: str | None) -> str | None:
     return None if text is None else _clean(text)
 
 
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
 def canonical(value: Any) -> str:
     """Write plain JSON in one way only: sorted keys, no spaces (RFC 8785 for values without floats)."""
-    return _ENCODER.encode(value)
+    return _CANONICAL.encode(value)
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+@lru_cache(maxsize=TEXTS_REMEMBERED_MAX)
 def instant(value: datetime) -> str:
     """Write an instant as UTC with microseconds and Z."""
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -313,11 +329,10 @@ def effect_line(table: str, values: Iterable[Any]) -> str:
 def _text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, Decimal):
+    kind = type(value)
+    if kind is Decimal:
         return f"{value:f}"
-    if isinstance(value, datetime):
-        return instant(value)
-    return str(value)
+    return instant(value) if kind is datetime else str(value)
 
 
 def digest(ticket: Ticket, payload: Payload, effects: list[str]) -> bytes:
@@ -353,7 +368,7 @@ def digest(ticket: Ticket, payload: Payload, effects: list[str]) -> bytes:
 
 def payload_hmac(payload: Payload) -> str:
     """Bind a payload without revealing it."""
-    content = canonical([payload.request, payload.response, payload.before, payload.after])
+    content = f"[{','.join(text or 'null' for text in payload.texts)}]"
     return hmac.digest(payload.salt, content.encode(), "sha256").hex()
 
 

@@ -26,6 +26,7 @@ from api.logins import Login
 from api.settings import Settings
 from db import embedded, migrate
 from db.embedded import Servers
+from tests.watching import second_process
 from tests.world import Api, serving
 
 # Tracebacks with every local variable, structlog's default, cost a second each.
@@ -108,6 +109,13 @@ async def api(settings: Settings) -> AsyncIterator[Api]:
     async with serving(settings) as running:
         await running.create_admin()
         yield running
+
+
+@pytest.fixture(scope="module")
+async def other(api: Api, settings: Settings) -> AsyncIterator[Api]:
+    """Serve a second process on the same database and Redis."""
+    async with second_process(api, settings) as second:
+        yield second
 
 
 @pytest.fixture(scope="module")

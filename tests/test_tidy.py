@@ -45,7 +45,6 @@ FUNCTION_LINES_MAX = 70
 # Refusals of the contract that no mutation can come to yet; each leaves this list with the issue that brings it.
 NOT_YET = {
     ErrorCode.TOO_MANY_ATTEMPTS: "logins are not throttled yet",
-    ErrorCode.NO_LIQUIDITY: "every order may rest: MARKET, IOC and FOK are refused as input",
 }
 # Who may look at the wall clock of his machine; every instant that is stored comes from the database.
 WALL_CLOCK = {"api/books.py": "how fresh a picture is, is told by the process that shows it"}

@@ -109,9 +109,10 @@ def test_a_wrong_setting_is_refused_by_its_name_and_never_repeated(home: Path, v
     assert not home.exists()
 
 
-def test_commands_that_need_a_running_market_say_so(home: Path, port: int) -> None:
-    done = carbondesk("serve", home=home, port=port)
-    assert done.returncode == 1
+@pytest.mark.parametrize(("command", "code"), [("serve", 1), ("verify", 2)])
+def test_commands_that_need_a_running_market_say_so(home: Path, port: int, command: str, code: int) -> None:
+    done = carbondesk(command, home=home, port=port)
+    assert done.returncode == code
     assert "make run" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -149,6 +150,9 @@ def test_the_market_starts_is_found_again_and_ends_with_its_supervisor(home: Pat
     assert embedded.supervisor(home) is None
 
     with running(home, port) as (process, said):  # the data are kept and the second start is quick
+        verified = carbondesk("verify", home=home, port=port)  # attaches, and leaves everything running
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+        assert "laws hold" in verified.stdout
         assert admin["email"] in said
         ready_s = re.search(r"ready in ([0-9.]+) s", said)
         assert ready_s is not None

@@ -371,13 +371,6 @@ async def test_an_order_that_meets_its_own_holder_s_after_a_trade_is_cut_there(w
     assert await api.balance(world.trader.id, "CEA") == ("7", "0")
 
 
-async def test_orders_of_kinds_that_are_not_served_yet_are_refused(world: World) -> None:
-    for other, field in (({"orderType": "MARKET"}, "orderType"), ({"timeInForce": "IOC"}, "timeInForce"),
-                         ({"timeInForce": "FOK"}, "timeInForce")):  # fmt: skip
-        refusal = await world.api.refused("INVALID_INPUT", PLACE_MARKET_ORDER, input=world.sell(**other))
-        assert (refusal["field"], refusal["details"]) == (field, {"supported": ["LIMIT/GTC"]})
-
-
 # -------------------------------------------------------------------------------------------------------------- cancel
 
 
@@ -557,7 +550,13 @@ async def test_of_two_problems_the_first_in_the_list_is_the_answer(world: World)
     asleep = await api.maker("MM-Both")
     await api.ask(DELETE_MAKER, id=asleep["id"])
     cases: list[tuple[str, str, str | None, dict[str, Any]]] = [
-        ("INVALID_INPUT", PLACE_MARKET_ORDER, None, {"input": world.sell(price="0.001", timeInForce="IOC")}),
+        ("INVALID_INPUT", PLACE_MARKET_ORDER, None, {"input": world.sell(price="0.001", idempotencyKey="")}),
+        ("INVALID_PRICE", PLACE_MARKET_ORDER, None, {"input": world.sell(price="0.001", timeInForce="IOC")}),
+        ("INVALID_PRICE", PLACE_MARKET_ORDER, None, {"input": world.sell(orderType="MARKET", quantity="0")}),
+        ("INSUFFICIENT_BALANCE", PLACE_ORDER, world.trader.token,
+         {"input": world.buy(side="SELL", price="20.00", quantity="11", timeInForce="FOK")}),
+        ("SELF_TRADE", PLACE_ORDER, world.trader.token,
+         {"input": world.buy(side="SELL", price="20.00", quantity="1", timeInForce="FOK")}),
         ("INVALID_PRICE", PLACE_MARKET_ORDER, None, {"input": world.sell(price="0.001", quantity="0")}),
         ("INVALID_PRICE", PLACE_MARKET_ORDER, None, {"input": world.sell(price="0", marketMakerId=nobody)}),
         ("INVALID_QUANTITY", PLACE_MARKET_ORDER, None, {"input": world.sell(quantity="0", marketMakerId=nobody)}),

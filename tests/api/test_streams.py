@@ -1,24 +1,18 @@
 """What can be watched, over graphql-transport-ws: whole books and the live tail of tickets, across two processes."""
 
 import asyncio
-import contextlib
-import os
-import socket
-import sys
 import time
 import zlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import asyncpg
-import httpx
 import pytest
-from gql import GraphQLRequest
 from gql.transport.exceptions import TransportQueryError
 
 from api.settings import Settings
 from tests.redis_server import RedisServer, free_port
+from tests.watching import following, none_within, until
 from tests.world import CANCEL_MARKET_ORDER, Api, serving
 
 BOOK = """subscription($type: CertificateType!, $depth: Int) { orderBook(certificateType: $type, depth: $depth) {
@@ -26,48 +20,8 @@ BOOK = """subscription($type: CertificateType!, $depth: Int) { orderBook(certifi
   lastPrice checksum at } }"""
 TICKETS = """subscription($filter: TicketFilter, $after: ID) { tickets(filter: $filter, after: $after) {
   ticketId actionType status summary user { id } requestPayload } }"""
-ROOT = Path(__file__).parents[2]
 PORTS = range(23500, 23600)
-START_SECONDS_MAX = 30
-EVENT_SECONDS_MAX = 10
 SEEN_SECONDS_MAX = 2.5  # the promise is 0.25 s; the machine of the tests is shared
-
-
-@contextlib.asynccontextmanager
-async def following(session: Any, document: str, **variables: Any) -> AsyncIterator[Any]:
-    """Subscribe at once; yield a function that waits for the next event, or raises what ended the stream."""
-    stream = session.subscribe(GraphQLRequest(document, variable_values=variables))
-    events: asyncio.Queue[Any] = asyncio.Queue()
-
-    async def pump() -> None:
-        try:
-            async for event in stream:
-                (value,) = event.values()
-                events.put_nowait(value)
-        except TransportQueryError as error:
-            events.put_nowait(error)
-
-    async def next_event() -> Any:
-        async with asyncio.timeout(EVENT_SECONDS_MAX):
-            event = await events.get()
-        if isinstance(event, Exception):
-            raise event
-        return event
-
-    task = asyncio.create_task(pump())
-    try:
-        yield next_event
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def until(event: Any, condition: Any) -> Any:
-    """Wait for the first event for which the condition holds."""
-    async with asyncio.timeout(EVENT_SECONDS_MAX):
-        while not condition(found := await event()):
-            pass
-    return found
 
 
 async def newest(api: Api, event: Any) -> int:
@@ -76,48 +30,6 @@ async def newest(api: Api, event: Any) -> int:
     sequence: int = found["orderBook"]["sequence"]
     await until(event, lambda one: one["sequence"] == sequence)
     return sequence
-
-
-async def none_within(event: Any, seconds: float) -> bool:
-    """Tell whether no event comes within so many seconds."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event()
-    except TimeoutError:
-        return True
-    return False
-
-
-@pytest.fixture(scope="module")
-async def other(api: Api, settings: Settings) -> AsyncIterator[Api]:
-    """Serve a second process on the same database and Redis."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        **os.environ,
-        "CARBONDESK_HOME": str(settings.home),
-        "DATABASE_URL": settings.database_url or "",
-        "REDIS_URL": settings.redis_url or "",
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "uvicorn", "api.app:serve_app", "--factory", "--port", str(port),
-        "--log-level", "warning", cwd=ROOT, env=environment, stdout=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(START_SECONDS_MAX), httpx.AsyncClient() as client:
-            while True:
-                assert process.returncode is None, "the second process ended"
-                with contextlib.suppress(httpx.TransportError):
-                    if (await client.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200:
-                        break
-                await asyncio.sleep(0.05)
-        second = Api(f"http://127.0.0.1:{port}/graphql", api.database_url)
-        second.admin_email, second.admin_token = api.admin_email, api.admin_token
-        yield second
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 # ---------------------------------------------------------------------------------------------------------------- books
@@ -232,20 +144,24 @@ async def test_an_order_placed_on_one_process_is_seen_on_the_other(
 
 async def test_orders_taken_by_two_processes_meet_in_one_book(api: Api, other: Api) -> None:
     maker, buyer = await api.maker(CEA="100"), await other.trader(EUR="10000")
-    async with api.watching("") as one, other.watching("") as two:  # noqa: SIM117 - two sockets, two streams
-        async with following(one, BOOK, type="CEA") as here, following(two, BOOK, type="CEA") as there:
-            await here(), await there()
-            sales = [(api if number % 2 else other).sell(maker["id"], "27.00", "1") for number in range(20)]
-            buys = [(other if number % 3 else api).order(buyer, "BUY", "27.00", "1") for number in range(15)]
-            answers = await asyncio.gather(*sales, *buys)
-            assert [answer["errors"] for answer in answers] == [[]] * 35
-            document = BOOK.replace("subscription", "query").replace(" at }", " }")
-            truth = (await api.ask(document, "", type="CEA"))["orderBook"]
-            assert (await other.ask(document, "", type="CEA"))["orderBook"] == truth
-            for event in (here, there):
-                book = await until(event, lambda one: one["sequence"] == truth["sequence"])
-                book.pop("at")
-                assert book == truth
+    async with (
+        api.watching("") as one,
+        other.watching("") as two,
+        following(one, BOOK, type="CEA") as here,
+        following(two, BOOK, type="CEA") as there,
+    ):
+        await here(), await there()
+        sales = [(api if number % 2 else other).sell(maker["id"], "27.00", "1") for number in range(20)]
+        buys = [(other if number % 3 else api).order(buyer, "BUY", "27.00", "1") for number in range(15)]
+        answers = await asyncio.gather(*sales, *buys)
+        assert [answer["errors"] for answer in answers] == [[]] * 35
+        document = BOOK.replace("subscription", "query").replace(" at }", " }")
+        truth = (await api.ask(document, "", type="CEA"))["orderBook"]
+        assert (await other.ask(document, "", type="CEA"))["orderBook"] == truth
+        for event in (here, there):
+            book = await until(event, lambda one: one["sequence"] == truth["sequence"])
+            book.pop("at")
+            assert book == truth
     assert (truth["asks"], truth["bids"]) == (
         [{"price": "27.00", "quantity": "5", "orderCount": 5, "cumulativeQuantity": "5"}], []
     )  # fmt: skip

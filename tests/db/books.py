@@ -7,7 +7,7 @@ from typing import Any
 
 from db import market
 from db.unit import Transaction
-from domain.market import Book, OrderSide
+from domain.book import Book, OrderSide
 from domain.money import CertificateType
 from tests.db.process import Process
 

@@ -19,9 +19,10 @@ from db.numbers import Numbers
 from db.outcomes import reader
 from db.unit import Answer, Notice, Pool, Units, Write
 from domain import stories
+from domain.book import OrderSide
 from domain.ledger import Change, TransactionOutcome, TransactionType
 from domain.makers import MakerOutcome, new_maker
-from domain.market import Cancel, CancelledOutcome, OrderSide, OrderType, Place, PlacedOutcome, TimeInForce
+from domain.market import Cancel, CancelledOutcome, OrderType, Place, PlacedOutcome, TimeInForce
 from domain.money import Asset, CertificateType
 from domain.people import NewUser, UserOutcome, UserRole
 from domain.tickets import ActionType, Attempt, Story
@@ -144,26 +145,30 @@ class Process:
         holder: UUID | MakerOutcome,
         side: str,
         quantity: str,
-        price: str,
+        price: str | None,
         key: str | None = None,
         certificate_type: CertificateType = CEA,
+        force: TimeInForce = TimeInForce.GTC,
     ) -> Answer[PlacedOutcome]:
-        """Place an order as a trader, or for a market maker as the admin."""
-        return await self.desk.submit(*self.order(holder, side, quantity, price, key, certificate_type))
+        """Place an order as a trader, or for a market maker as the admin; price None: at market."""
+        return await self.desk.submit(*self.order(holder, side, quantity, price, key, certificate_type, force))
 
     def order(
         self,
         holder: UUID | MakerOutcome,
         side: str,
         quantity: str,
-        price: str,
+        price: str | None,
         key: str | None = None,
         certificate_type: CertificateType = CEA,
+        force: TimeInForce = TimeInForce.GTC,
     ) -> tuple[Attempt, Place]:
         """Return the attempt and the command of a new order."""
         is_maker = isinstance(holder, MakerOutcome)
         maker_id = str(holder.maker.id) if isinstance(holder, MakerOutcome) else None
+        order_type = OrderType.MARKET if price is None else OrderType.LIMIT
         asked = {"side": side, "quantity": quantity, "price": price, "certificateType": certificate_type.value}
+        asked |= {"orderType": order_type.value, "timeInForce": force.value}
         if maker_id:
             asked["marketMakerId"] = maker_id
         command = Place(
@@ -171,9 +176,9 @@ class Process:
             market_maker_id=maker_id,
             certificate_type=certificate_type,
             side=OrderSide(side),
-            order_type=OrderType.LIMIT,
-            time_in_force=TimeInForce.GTC,
-            price=Decimal(price),
+            order_type=order_type,
+            time_in_force=force,
+            price=None if price is None else Decimal(price),
             quantity=Decimal(quantity),
         )
         name, actor = ("placeMarketOrder", None) if is_maker else ("placeOrder", command.holder_id)

@@ -18,8 +18,9 @@ import pytest
 from db import batch, desk, market, unit
 from db.embedded import Servers
 from db.unit import Answer, Fault
+from domain.book import OrderSide, Resting
 from domain.errors import ErrorCode
-from domain.market import Cancel, OrderSide, Resting
+from domain.market import Cancel
 from domain.money import Asset
 from tests.db.books import assert_same_books, books_of, empty_books
 from tests.db.invariants import assert_invariants

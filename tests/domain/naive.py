@@ -1,4 +1,4 @@
-"""A book that anyone can check by eye: one list of orders, searched for the best one before each trade."""
+"""A book that anyone can check by eye: one list of orders, sorted anew for each order that comes in."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ class NaiveOrder(Generic[Name, Holder]):
 
 @dataclass(frozen=True)
 class NaiveResult(Generic[Name]):
-    """trades: (resting order, quantity, price). fate: of what did not trade."""
+    """trades: (resting order, quantity, price). refused: the order did nothing; cut: why its rest was thrown away."""
 
     trades: list[tuple[Name, int, int]]
-    rested: int
-    fate: str  # FILLED, RESTS, CUT or REFUSED
+    rested: int = 0
+    refused: str | None = None
+    cut: str | None = None
 
 
 class NaiveBook(Generic[Name, Holder]):
@@ -39,28 +40,67 @@ class NaiveBook(Generic[Name, Holder]):
         self.orders: list[NaiveOrder[Name, Holder]] = []
         self.arrivals = 0
 
-    def place(self, name: Name, holder: Holder, side: str, price: int, quantity: int) -> NaiveResult[Name]:
-        trades: list[tuple[Name, int, int]] = []
-        while quantity and (best := self.best_against(side, price)):
+    def place(
+        self,
+        name: Name,
+        holder: Holder,
+        side: str,
+        price: int | None,
+        quantity: int,
+        force: str = "GTC",
+        *,
+        cash: int | None = None,
+        lot: int = 1,
+        band: tuple[int, int] | None = None,
+    ) -> NaiveResult[Name]:
+        """Carry out one order. price None: at market, within the band; a purchase at market spends the cash at most."""
+        meets: list[tuple[NaiveOrder[Name, Holder], int]] = []
+        left, stop = quantity, None
+        for best in self.against(side):
+            if not left:
+                break
+            if price is not None and (best.price > price if side == "BUY" else best.price < price):
+                break
+            if price is None and band and (best.price > band[1] if side == "BUY" else best.price < band[0]):
+                stop = "PRICE_BAND"
+                break
             if best.holder == holder:
-                if trades:
-                    self.arrivals += 1
-                return NaiveResult(trades, 0, "CUT" if trades else "REFUSED")
-            taken = min(quantity, best.left)
-            trades.append((best.name, taken, best.price))
+                stop = "SELF_TRADE"
+                break
+            taken = min(left, best.left)
+            if price is None and side == "BUY" and cash is not None:
+                while taken * best.price > cash:  # whole lots, as many as the cash pays
+                    stop, taken = "CASH_EXHAUSTED", (taken - 1) // lot * lot
+                cash -= taken * best.price
+            if taken:
+                meets.append((best, taken))
+                left -= taken
+            if stop:
+                break
+        rests = price is not None and force == "GTC"
+        if stop == "CASH_EXHAUSTED" and (force == "FOK" or not meets):
+            return NaiveResult([], refused="INSUFFICIENT_BALANCE")
+        if stop == "SELF_TRADE" and not meets:
+            return NaiveResult([], refused="SELF_TRADE")
+        if left and (force == "FOK" or not (meets or rests)):
+            return NaiveResult([], refused="NO_LIQUIDITY")
+        trades = [(best.name, taken, best.price) for best, taken in meets]
+        for best, taken in meets:
             best.left -= taken
-            quantity -= taken
-            if best.left == 0:
-                self.orders.remove(best)
+        self.orders = [one for one in self.orders if one.left]
         self.arrivals += 1
-        if quantity:
-            self.orders.append(NaiveOrder(name, holder, side, price, quantity, self.arrivals))
-        return NaiveResult(trades, quantity, "RESTS" if quantity else "FILLED")
+        if not left:
+            return NaiveResult(trades)
+        if stop or price is None or force == "IOC":
+            return NaiveResult(trades, cut=stop or ("MARKET_REMAINDER" if price is None else "IOC_REMAINDER"))
+        self.orders.append(NaiveOrder(name, holder, side, price, left, self.arrivals))
+        return NaiveResult(trades, rested=left)
 
-    def best_against(self, side: str, limit: int) -> NaiveOrder[Name, Holder] | None:
+    def against(self, side: str) -> list[NaiveOrder[Name, Holder]]:
+        """Return what an order of this side would meet, first to trade first."""
         sign = 1 if side == "BUY" else -1
-        others = [one for one in self.orders if one.side != side and sign * one.price <= sign * limit]
-        return min(others, key=lambda one: (sign * one.price, one.arrival), default=None)
+        others = (one for one in self.orders if one.side != side)
+        return sorted(others, key=lambda one: (sign * one.price, one.arrival))
 
     def cancel(self, name: Name) -> int:
         """Take an order out; return what was left of it."""
@@ -73,8 +113,7 @@ class NaiveBook(Generic[Name, Holder]):
 
     def queue(self, side: str) -> list[tuple[int, Name, int]]:
         """Return one side as (price, order, left), first to trade first."""
-        sign = 1 if side == "SELL" else -1
-        mine = sorted((one for one in self.orders if one.side == side), key=lambda one: (sign * one.price, one.arrival))
+        mine = self.against("SELL" if side == "BUY" else "BUY")
         return [(one.price, one.name, one.left) for one in mine]
 
     def levels(self) -> Levels:

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain import errors, ledger, market, money
+from domain.book import Fill, OrderSide, Resting
 from domain.ledger import TYPE_OF_REASON, Account, Change, Move, TransactionReason, TransactionType
-from domain.market import CancelReason, Fill, OrderSide, Placement, Resting, Terms
+from domain.market import CancelReason, OrderType, Placement, Terms, TimeInForce
 from domain.money import Asset, CertificateType
 
 HOLDER, OTHER, MAKER = uuid4(), uuid4(), uuid4()
@@ -76,12 +77,19 @@ def resting(side: OrderSide, price: int, left: int) -> Resting:
     return Resting(uuid4(), OTHER, MAKER, side, price, left, 1, "TKT-2026-000001")
 
 
+def terms_of(side: OrderSide, price: int | None, quantity: int) -> Terms:
+    """Return a limit order that waits, or with no price one at market."""
+    order_type = OrderType.MARKET if price is None else OrderType.LIMIT
+    return Terms(CertificateType.CEA, side, order_type, TimeInForce.GTC, price, quantity, 1)
+
+
 def test_example_3_of_the_seed_mints_nothing() -> None:
     """10,000 CEA, sell 100: 9,900/100, after the fill 9,900/0; a buyer at a better limit gets the difference back."""
     seller = Account(OTHER, MAKER, Asset.CEA, 10_000, 0, 1)
-    seller = ledger.apply(seller, ledger.lock(OTHER, MAKER, Terms(CertificateType.CEA, OrderSide.SELL, 2_550, 100)))
+    placed = Placement(terms_of(OrderSide.SELL, 2_550, 100), (), None)
+    seller = ledger.apply(seller, ledger.lock(OTHER, MAKER, placed))
     assert (seller.available, seller.locked) == (9_900, 100)
-    buy = Terms(CertificateType.CEA, OrderSide.BUY, 2_600, 100)
+    buy = terms_of(OrderSide.BUY, 2_600, 100)
     moves = ledger.settle(buy, Fill(resting(OrderSide.SELL, 2_550, 100), 100, True), HOLDER, None)
     assert [(move.holder_id == HOLDER, move.asset, move.reason, move.amount) for move in moves] == [
         (False, "CEA", "SETTLE_OUT", 100),
@@ -95,13 +103,13 @@ def test_example_3_of_the_seed_mints_nothing() -> None:
 
 
 def test_no_release_of_nothing() -> None:
-    buy = Terms(CertificateType.CEA, OrderSide.BUY, 2_550, 100)
+    buy = terms_of(OrderSide.BUY, 2_550, 100)
     moves = ledger.settle(buy, Fill(resting(OrderSide.SELL, 2_550, 100), 100, True), HOLDER, None)
     assert [move.reason for move in moves] == ["SETTLE_OUT", "SETTLE_OUT", "SETTLE_IN", "SETTLE_IN"]
 
 
 def test_a_resting_buyer_pays_his_own_price() -> None:
-    sell = Terms(CertificateType.CEA, OrderSide.SELL, 2_000, 30)
+    sell = terms_of(OrderSide.SELL, 2_000, 30)
     moves = ledger.settle(sell, Fill(resting(OrderSide.BUY, 2_550, 30), 30, True), HOLDER, None)
     assert {(move.holder_id, move.asset): move.deltas for move in moves} == {
         (HOLDER, Asset.CEA): (0, -30),
@@ -121,8 +129,9 @@ def test_a_cancel_gives_back_what_is_left() -> None:
 def test_a_cut_gives_back_what_neither_traded_nor_rests(side: OrderSide, asset: str, amount: int) -> None:
     other = OrderSide.SELL if side is OrderSide.BUY else OrderSide.BUY
     fills = (Fill(resting(other, 2_550, 30), 30, True),)
-    placement = Placement(Terms(CertificateType.CEA, side, 2_550, 100), fills, CancelReason.SELF_TRADE)
+    placement = Placement(terms_of(side, 2_550, 100), fills, CancelReason.SELF_TRADE)
     move = ledger.release_cut(placement, HOLDER, None)
+    assert move is not None
     assert (move.asset, move.amount, move.reason, placement.rested) == (asset, amount, "RELEASE", 0)
 
 
@@ -132,10 +141,38 @@ def test_each_fill_is_neutral_and_uses_up_what_it_reserved(
     side: OrderSide, price: int, better: int, quantity: int
 ) -> None:
     limit = price + better if side is OrderSide.BUY else max(1, price - better)
-    terms = Terms(CertificateType.EUA, side, limit, quantity)
+    terms = replace(terms_of(side, limit, quantity), certificate_type=CertificateType.EUA)
     other = OrderSide.SELL if side is OrderSide.BUY else OrderSide.BUY
-    moves = ledger.settle(terms, Fill(resting(other, price, quantity), quantity, True), HOLDER, None)
+    fill = Fill(resting(other, price, quantity), quantity, True)
+    moves = ledger.settle(terms, fill, HOLDER, None)
     for asset in (Asset.EUR, Asset.EUA):
         assert sum(sum(move.deltas) for move in moves if move.asset is asset) == 0
     mine = [move for move in moves if move.holder_id == HOLDER and move.asset is terms.reserved_asset]
-    assert sum(move.deltas[1] for move in mine) == -terms.reserve
+    assert sum(move.deltas[1] for move in mine) == -Placement(terms, (fill,), None).reserve
+
+
+def test_a_purchase_at_market_locks_what_its_fills_cost_and_its_cut_gives_nothing_back() -> None:
+    fills = (
+        Fill(resting(OrderSide.SELL, 2_550, 30), 30, True),
+        Fill(resting(OrderSide.SELL, 2_601, 70), 10, False),
+    )
+    terms = terms_of(OrderSide.BUY, None, 100)
+    placement = Placement(terms, fills, CancelReason.CASH_EXHAUSTED)
+    assert (placement.cost, placement.reserve, placement.unfilled, placement.rested) == (102_510, 102_510, 60, 0)
+    lock = ledger.lock(HOLDER, None, placement)
+    assert (lock.asset, lock.reason, lock.amount) == (Asset.EUR, "LOCK", 102_510)
+    assert ledger.release_cut(placement, HOLDER, None) is None
+    account = ledger.apply(Account(HOLDER, None, Asset.EUR, 102_510, 0, 0), lock)
+    for fill in fills:
+        moves = ledger.settle(terms, fill, HOLDER, None)
+        assert [move.reason for move in moves] == ["SETTLE_OUT", "SETTLE_OUT", "SETTLE_IN", "SETTLE_IN"]
+        account = ledger.apply(account, moves[1])
+    assert (account.available, account.locked) == (0, 0)
+
+
+def test_a_sale_at_market_locks_the_whole_quantity_and_its_cut_gives_the_rest_back() -> None:
+    fills = (Fill(resting(OrderSide.BUY, 2_550, 30), 30, True),)
+    placement = Placement(terms_of(OrderSide.SELL, None, 100), fills, CancelReason.MARKET_REMAINDER)
+    lock, release = ledger.lock(OTHER, MAKER, placement), ledger.release_cut(placement, OTHER, MAKER)
+    assert release is not None
+    assert (lock.asset, lock.amount, release.asset, release.amount) == (Asset.CEA, 100, Asset.CEA, 70)

@@ -11,9 +11,10 @@ from uuid import uuid4
 import pytest
 
 from domain import stories
+from domain.book import OrderSide
 from domain.ledger import Account, Balance, Transaction, TransactionOutcome, TransactionReason, TransactionType
 from domain.makers import Maker, MakerOutcome
-from domain.market import Order, OrderSide, OrderStatus, OrderType, TimeInForce, Trade
+from domain.market import Order, OrderStatus, OrderType, TimeInForce, Trade
 from domain.money import Asset, CertificateType
 from domain.people import (
     Deposit,
@@ -78,6 +79,10 @@ SUCCESSES: list[tuple[Story, ActionType, str]] = [
      "Cancelled SELL 100 CEA @ 25.50, 60 of 100 left"),
     (stories.of_cancelled({}, ORDER, is_maker=False), ActionType.ORDER_CANCELLED,
      "Cancelled SELL 100 CEA @ 25.50, 60 of 100 left"),
+    (stories.of_cancelled_all({}, MakerOutcome(MAKER)), ActionType.MM_ORDER_CANCELLED,
+     "Cancelled 0 open orders of MM-Alpha"),
+    (stories.of_cancelled_all({"certificateType": "CEA"}, MakerOutcome(MAKER, cancelled_orders=(ORDER,))),
+     ActionType.MM_ORDER_CANCELLED, "Cancelled 1 open CEA order of MM-Alpha"),
     (stories.of_trade(TRADE), ActionType.MM_TRADE_EXECUTED, "40 CEA @ 25.50 = 1020.00 EUR"),
     (stories.of_trade(replace(TRADE, market_maker_id=None)), ActionType.TRADE_EXECUTED, "40 CEA @ 25.50 = 1020.00 EUR"),
     (stories.of_filled(ORDER.id, None, OrderSide.SELL, "CEA"), ActionType.ORDER_FILLED, "SELL order of CEA filled"),
@@ -111,6 +116,7 @@ FAILURES: list[tuple[Story, ActionType]] = [
     (stories.of_placed({"input": {"marketMakerId": CANARY, "quantity": "5"}}, None), ActionType.MM_ORDER_PLACED),
     (stories.of_placed({}, None), ActionType.ORDER_PLACED),
     (stories.of_cancelled({"id": "x" * 100}, None, is_maker=True), ActionType.MM_ORDER_CANCELLED),
+    (stories.of_cancelled_all({"marketMakerId": "x" * 100}, None), ActionType.MM_ORDER_CANCELLED),
     (stories.of_created_user({"input": {"name": CANARY}}, None), ActionType.USER_CREATED),
     (stories.of_approved_kyc({"userId": "x"}, None), ActionType.KYC_APPROVED),
     (stories.of_requested_deposit({"input": {"reference": CANARY}}, None), ActionType.DEPOSIT_REQUESTED),

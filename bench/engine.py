@@ -1,0 +1,254 @@
+"""The pure engine against the public engines of PyPI, on one seeded stream of orders and cancels.
+
+    make bench NAME=engine [ARGS="--seconds 1 --rounds 3"]
+
+Every engine runs the same stream in turn, from an empty book, until its time is up; rounds are interleaved and the
+first is dropped. Before anything is timed all engines must have made the same fills. The figures are those of the usual
+book; the thin and the deep one are measured beside it, because the peers read whole levels where ours does not.
+
+Ours pays for what the others do not do: role, KYC, halt and cash, self-trade prevention, the band, and the level
+changes of the journal. `checked` also pays for turning a request of Decimals into terms on the certificate's grid.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import random
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache, partial
+from statistics import median
+from typing import TypeAlias
+from uuid import UUID, uuid4
+
+import pyorderbook
+from lightmatchingengine.lightmatchingengine import LightMatchingEngine
+from lightmatchingengine.lightmatchingengine import Side as LightSide
+
+from bench.parts.figures import Figure, conclude, noise, ratios, spread
+from domain import market
+from domain.book import Book, OrderSide, Resting
+from domain.market import Cancel, Certificate, Order, OrderStatus, OrderType, Party, Place, Terms, TimeInForce
+from domain.money import CertificateType
+
+EVENTS = 20_000
+SEED = 20261122
+MIDDLE = 25_000  # cents
+QUANTITY_MAX = 20
+RESTING, CROSSING = 0.50, 0.35  # the rest are cancels
+ROUNDS, SECONDS = 6, 5.0
+BOOKS = {"thin": (0, 20), "usual": (2_000, 40), "deep": (20_000, 250)}  # orders at the start, levels a side
+CEA = CertificateType.CEA
+RULES = Certificate(CEA, "China Emission Allowance", None, Decimal("0.01"), Decimal(1), Decimal("250.00"), False)
+BAND = market.band(RULES, Decimal(50))
+CASH = 10**15
+
+Fill: TypeAlias = tuple[int, int, int, int]  # resting, incoming, quantity, price
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A new order, or a cancel of an earlier one when price is 0. key: its place among the orders."""
+
+    key: int
+    side: OrderSide
+    price: int
+    quantity: int
+
+
+def stream(start: int, levels: int) -> list[Event]:
+    """Return a stream that cancels only what still rests, so that every engine can follow it."""
+    chance = random.Random(SEED)
+    follower = LightMatchingEngine()
+    live: dict[int, OrderSide] = {}
+    events: list[Event] = []
+    key = 0
+    while len(events) < start + EVENTS:
+        dice, side = chance.random(), chance.choice(list(OrderSide))
+        if len(events) < start:
+            dice = 0.0
+        if dice >= RESTING + CROSSING and live:
+            gone = chance.choice(list(live)[:: 1 + len(live) // 100])  # a sample is enough
+            events.append(Event(gone, live.pop(gone), 0, 0))
+            follower.cancel_order(gone + 1, "CEA")
+            continue
+        away = chance.randint(1, levels) * (1 if side is OrderSide.SELL else -1)
+        price = MIDDLE + away if dice < RESTING else MIDDLE - away
+        event = Event(key, side, price, chance.randint(1, QUANTITY_MAX))
+        events.append(event)
+        order, trades = follower.add_order("CEA", price, event.quantity, LIGHT_SIDES[side])
+        known = follower.order_books["CEA"].order_id_map
+        for trade in trades:
+            if trade.order_id != order.order_id and not known[trade.order_id].leaves_qty:
+                live.pop(trade.order_id - 1)
+        if order.leaves_qty:
+            live[key] = side
+        key += 1
+    return events
+
+
+LIGHT_SIDES = {OrderSide.BUY: LightSide.BUY, OrderSide.SELL: LightSide.SELL}
+
+
+# --------------------------------------------------------------------------------------------------------- the engines
+
+Run: TypeAlias = Callable[[Sequence[Event]], list[Fill]]
+
+
+@cache
+def people(count: int) -> list[tuple[Party, UUID]]:
+    """Return who places each order, and the order's id: both come to the engine from outside."""
+    return [(Party(uuid4(), None, "Trader", True, True), uuid4()) for _ in range(count)]
+
+
+@cache
+def request_of(side: OrderSide, price: int, quantity: int) -> Place:
+    """Return what the door hands over."""
+    figures = Decimal(price).scaleb(-2), Decimal(quantity)
+    return Place(UUID(int=0), None, CEA, side, OrderType.LIMIT, TimeInForce.GTC, *figures)
+
+
+def ours(events: Sequence[Event], *, is_checked: bool = False, is_noted: bool = False) -> list[Fill]:
+    """Decide and apply, as the desk does between loading and storing."""
+    parties = people(len(events))
+    stored = _stored()
+    book = Book(CEA, 0, 0, None)
+    fills: list[Fill] = []
+    keys = {order_id: key for key, (_, order_id) in enumerate(parties)} if is_noted else {}
+    for event in events:
+        party, order_id = parties[event.key]
+        if not event.price:
+            object.__setattr__(stored, "id", order_id)  # the row that the desk has loaded
+            object.__setattr__(stored, "user_id", party.holder_id)
+            resting = market.cancel(Cancel("", party.holder_id), stored, book)
+            book.sequence += 1
+            book.apply_cancelled(resting.order_id)
+            continue
+        if is_checked:
+            terms = market.terms(request_of(event.side, event.price, event.quantity), RULES, BAND)
+        else:
+            terms = Terms(CEA, event.side, OrderType.LIMIT, TimeInForce.GTC, event.price, event.quantity, 1)
+        placement = market.place(book, terms, party, RULES, CASH, 0, BAND)
+        book.sequence += 1
+        book.priority += 1
+        newcomer = None
+        if placement.rested:
+            newcomer = Resting(
+                order_id, party.holder_id, None, event.side, event.price, placement.rested, book.priority, ""
+            )
+        if is_noted:
+            fills += [
+                (keys[one.resting.order_id], event.key, one.quantity, one.resting.price) for one in placement.fills
+            ]
+        book.apply_placed(newcomer, [(one.resting.order_id, one.quantity) for one in placement.fills])
+    return fills
+
+
+def _stored() -> Order:
+    now = datetime.now(UTC)
+    return Order(
+        uuid4(), uuid4(), None, CEA, OrderSide.BUY, OrderType.LIMIT, TimeInForce.GTC, Decimal(1), Decimal(1),
+        Decimal(0), Decimal(0), OrderStatus.OPEN, None, 1, now, now, "TKT-2026-000001",
+    )  # fmt: skip
+
+
+def light(events: Sequence[Event], *, is_noted: bool = False) -> list[Fill]:
+    """Run lightmatchingengine; it numbers orders itself, from 1."""
+    engine = LightMatchingEngine()
+    fills: list[Fill] = []
+    for event in events:
+        if not event.price:
+            engine.cancel_order(event.key + 1, "CEA")
+            continue
+        order, trades = engine.add_order("CEA", event.price, event.quantity, LIGHT_SIDES[event.side])
+        if is_noted:
+            fills += [
+                (one.order_id - 1, event.key, one.trade_qty, one.trade_price)
+                for one in trades
+                if one.order_id != order.order_id  # each fill is told from both sides
+            ]
+    return fills
+
+
+def python_book(events: Sequence[Event], *, is_noted: bool = False) -> list[Fill]:
+    """Run pyorderbook; it cancels by the order object."""
+    book = pyorderbook.Book()
+    orders: list[pyorderbook.Order] = []
+    keys: dict[UUID, int] = {}
+    fills: list[Fill] = []
+    for event in events:
+        if not event.price:
+            book.cancel(orders[event.key])
+            continue
+        make = pyorderbook.bid if event.side is OrderSide.BUY else pyorderbook.ask
+        order = make("CEA", event.price, event.quantity)
+        orders.append(order)
+        blotter = book.match(order)
+        if is_noted:
+            keys[order.id] = event.key
+            fills += [
+                (keys[one.standing_order_id], event.key, one.fill_quantity, int(one.fill_price))
+                for one in blotter.trades
+            ]
+    return fills
+
+
+ENGINES: dict[str, Run] = {
+    "carbondesk": ours,
+    "carbondesk checked": partial(ours, is_checked=True),
+    "lightmatchingengine": light,
+    "pyorderbook": python_book,
+}
+GOALS = {"lightmatchingengine": 3.0, "pyorderbook": 6.0}
+
+
+def speed(run: Run, events: Sequence[Event], seconds: float) -> float:
+    """Run the stream again and again; return events a second."""
+    gc.collect()
+    count, started = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - started) < seconds:
+        run(events)
+        count += len(events)
+    return count / elapsed
+
+
+def compared(name: str, seconds: float, rounds: int) -> dict[str, float]:
+    """Run one stream on all engines; print what they did and return ours over each peer's."""
+    events = stream(*BOOKS[name])
+    people(len(events))
+    noted = [run(events, is_noted=True) for run in (ours, light, python_book)]
+    assert noted[0] == noted[1] == noted[2], "the engines do not agree on the fills"
+    print(f"{name} book: {BOOKS[name][0]:,} orders first, {BOOKS[name][1]} levels a side;"
+          f" {len(events):,} events, {len(noted[0]):,} fills, equal in all engines")  # fmt: skip
+    speeds: dict[str, list[float]] = {engine: [] for engine in ENGINES}
+    for turn in range(rounds):
+        for engine in random.sample(list(ENGINES), len(ENGINES)):
+            measured = speed(ENGINES[engine], events, seconds)
+            if turn:
+                speeds[engine].append(measured)
+    for engine, values in speeds.items():
+        print(f"measure: {name}: {engine} {median(values):,.0f} events/s, noise {noise(values):.0%}")
+    found = {peer: ratios(speeds["carbondesk"], speeds[peer]) for peer in GOALS}
+    for peer, values in found.items():
+        print(f"measure: {name}: carbondesk / {peer} {spread(values)}")
+    return {peer: median(values) for peer, values in found.items()}
+
+
+def main() -> int:
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--seconds", type=float, default=SECONDS, help="of each engine in each round")
+    asked.add_argument("--rounds", type=int, default=ROUNDS, help="the first is dropped")
+    given = asked.parse_args()
+    logging.disable(logging.INFO)  # pyorderbook turns logging on when it is imported
+    found = {name: compared(name, given.seconds, given.rounds) for name in BOOKS}
+    return conclude([Figure(f"engine/{peer}", found["usual"][peer], ">=", goal) for peer, goal in GOALS.items()])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

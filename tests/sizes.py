@@ -1,0 +1,38 @@
+"""How long random tests run: TEST_SIZE=ci (the default), full (what the issue asks for) or release (an hour)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from hypothesis import HealthCheck, settings
+
+SIZE_NAMES = ("ci", "full", "release")
+SIZE = os.environ.get("TEST_SIZE", "ci")
+assert SIZE in SIZE_NAMES, f"TEST_SIZE is one of {', '.join(SIZE_NAMES)}"
+# For one test. A state machine that fails is shrunk for up to five minutes before it is printed: no less than that.
+SECONDS_MAX = {"ci": 600, "full": 1_200, "release": 7_200}[SIZE]
+
+
+@dataclass(frozen=True)
+class Size:
+    """Runs of a state machine, and steps of each run."""
+
+    runs: int
+    steps: int
+
+    @property
+    def settings(self) -> settings:
+        """Return the settings of hypothesis; failing runs are printed as code that repeats them."""
+        return settings(
+            max_examples=self.runs,
+            stateful_step_count=self.steps,
+            deadline=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        )
+
+
+PAPER = {"ci": Size(150, 60), "full": Size(300, 100), "release": Size(3_000, 200)}[SIZE]
+DATABASE = {"ci": Size(6, 40), "full": Size(40, 60), "release": Size(400, 120)}[SIZE]
+STREAM_COMMANDS = {"ci": 20_000, "full": 100_000, "release": 500_000}[SIZE]
