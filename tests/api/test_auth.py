@@ -424,7 +424,7 @@ READS = {
     "users": "{ users { nodes { id } } }",
     "user": '{ user(id: "x") { id } }',
     "deposits": "{ deposits { nodes { id } } }",
-    "attempt": "{ attempt(idempotencyKey: \"k\", mutation: \"placeOrder\") { ticketId } }",
+    "attempt": '{ attempt(idempotencyKey: "k", mutation: "placeOrder") { ticketId } }',
 }
 
 
