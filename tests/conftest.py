@@ -1,5 +1,6 @@
 """What every test shares: real servers, started once."""
 
+import asyncio
 import contextlib
 import os
 import secrets
@@ -36,6 +37,7 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+DROP_SECONDS_MAX = 20
 LIVE_SECONDS_MAX = 90  # a first start on two busy cores
 
 
@@ -71,6 +73,17 @@ def urls_of(database: str, base: str) -> str:
     return urlunsplit(parts._replace(path=f"/{database}"))
 
 
+async def drop_database(owner: "asyncpg.Connection[asyncpg.Record]", name: str) -> None:
+    """Drop a database with whoever is connected; an autovacuum worker is not ours to end, but soon gone by itself."""
+    async with asyncio.timeout(DROP_SECONDS_MAX):
+        while True:
+            try:
+                await owner.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+                return
+            except (asyncpg.InsufficientPrivilegeError, asyncpg.ObjectInUseError):
+                await asyncio.sleep(0.2)
+
+
 @contextlib.asynccontextmanager
 async def fresh_database(servers: Servers) -> AsyncIterator[str]:
     """Make a migrated database and give its URL; drop it afterwards."""
@@ -81,7 +94,7 @@ async def fresh_database(servers: Servers) -> AsyncIterator[str]:
         url = urls_of(name, servers.urls.database_url)
         await migrate.upgrade(url)
         yield url
-        await owner.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        await drop_database(owner, name)
         for group in ("app", "sealer", "retention", "analyst"):
             await owner.execute(f'DROP ROLE IF EXISTS "{name}_{group}"')
     finally:

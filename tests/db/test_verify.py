@@ -25,7 +25,7 @@ from domain.book import OrderSide
 from domain.market import CancelReason, OrderType, Place, TimeInForce
 from domain.money import Asset, CertificateType
 from domain.people import DepositOutcome
-from tests.conftest import urls_of
+from tests.conftest import drop_database, urls_of
 from tests.db.process import Process, process
 
 Owner: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -424,7 +424,7 @@ async def test_the_command_names_the_first_break_and_ends_with_1(market: Owner, 
         await forger.close()
         done = await asyncio.to_thread(carbondesk_verify, tmp_path, DATABASE_URL=urls_of(copy, database))
     finally:
-        await base.execute(f'DROP DATABASE IF EXISTS "{copy}" WITH (FORCE)')
+        await drop_database(base, copy)
         await base.close()
     assert (done.returncode, done.stderr) == (1, "")
     assert f"BROKEN  fills: {laws.FILLS.sentence}" in done.stdout
