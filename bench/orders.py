@@ -27,7 +27,7 @@ from typing import Any
 
 import asyncpg
 
-from bench.parts.figures import Figure, conclude, noise, percentile, ratios, spread
+from bench.parts.figures import Figure, conclude, noise, ratios, spread
 from bench.parts.flow import SEEDED_ORDERS
 from bench.parts.ground import PLENTY, Ground, child, fresh_database, prepared, serving
 
@@ -74,16 +74,9 @@ async def measure(ground: Ground, variant: str, clients: int, seconds: float, se
         assert not measured["faults"], f"{variant}: {measured['faults'][:3]}"
         if variant not in MARKETLESS and variant != "rows":
             await reconcile(owner, measured, variant)
-    rows = measured.get("rows") or []
-    if variant == "rows":
-        return Run(len(rows) / measured["seconds"], median(rows), percentile(rows, 99), median(rows))
-    latencies = measured["latencies"]
-    return Run(
-        len(latencies) / measured["seconds"],
-        median(latencies),
-        percentile(latencies, 99),
-        median(rows) if rows else None,
-    )
+    rows = measured["rows"]
+    times = rows if variant == "rows" else measured["orders"]
+    return Run(times["count"] / measured["seconds"], times["p50"], times["p99"], rows["p50"] if rows else None)
 
 
 async def reconcile(owner: asyncpg.Connection[asyncpg.Record], measured: dict[str, Any], variant: str) -> None:

@@ -124,4 +124,4 @@ async def run(plan: Plan) -> tuple[Tally, list[float]]:
 if __name__ == "__main__":
     logs.configure()
     tally, rows = uvloop.run(run(Plan(**orjson.loads(sys.stdin.buffer.read()))))
-    sys.stdout.buffer.write(b"\n" + tally.encoded(rows=rows))
+    sys.stdout.buffer.write(b"\n" + tally.encoded(rows))

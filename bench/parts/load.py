@@ -10,12 +10,15 @@ import asyncio
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 import orjson
 import uvloop
 
+from bench.parts.figures import percentile
 from bench.parts.flow import Ask, Flow
 
 ORDER = "id side status price quantity filledQuantity remainingQuantity averagePrice cancelReason ticketId"
@@ -52,8 +55,18 @@ class Tally:
     latencies: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
-    def encoded(self, **more: Any) -> bytes:
-        return orjson.dumps({name: getattr(self, name) for name in self.__slots__} | more)
+    def encoded(self, rows: Sequence[float] = ()) -> bytes:
+        """Write what was counted, and of latencies (also of bare rows) what is asked of them."""
+        counted = ("answers", "trades", "placed", "refusals", "kinds", "faults", "seconds")
+        times = {name: summary(values) for name, values in (("orders", self.latencies), ("rows", rows))}
+        return orjson.dumps({name: getattr(self, name) for name in counted} | times)
+
+
+def summary(latencies: Sequence[float]) -> dict[str, float] | None:
+    """Return count, median and 99th percentile."""
+    if not latencies:
+        return None
+    return {"count": len(latencies), "p50": median(latencies), "p99": percentile(latencies, 99)}
 
 
 class Client(asyncio.Protocol):
