@@ -176,9 +176,6 @@ class TagMode(Enum):
     ALL = strawberry.enum_value("ALL", description="Every tag.")
 
 
-NOWHERE = object()
-
-
 def _ids(*texts: str | None) -> list[UUID | None] | None:
     """Read ids; None when one of them is malformed and so names nothing."""
     found = [uuid_or_none(text) if text is not None else None for text in texts]

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, Select, select
 
 from db import tables
-from db.read import Key, Page, Reader, Window, page
+from db.read import Key, Page, Reader, Window, during, page
 from db.tables import Row
 from db.unit import Transaction, Write
 from domain import errors, ledger, money, people
@@ -254,10 +254,7 @@ def transactions_where(wanted: TransactionFilter) -> Select[Any]:
         conditions.append(entries.asset == wanted.asset.value)
     if wanted.transaction_types is not None:
         conditions.append(entries.transaction_type.in_([kind.value for kind in wanted.transaction_types]))
-    if wanted.date_from is not None:
-        conditions.append(entries.created_at >= wanted.date_from)
-    if wanted.date_to is not None:
-        conditions.append(entries.created_at < wanted.date_to)
+    conditions += during(entries.created_at, wanted.date_from, wanted.date_to)
     return select(tables.asset_transactions).where(*conditions)
 
 

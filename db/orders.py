@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, or_, select
 
 from db import tables
 from db.market import certificate_of, order_of, trade_of
-from db.read import Key, Page, Reader, Window, page
+from db.read import Key, Page, Reader, Window, during, page
 from domain import money
 from domain.book import OrderSide
 from domain.market import Certificate, Order, OrderStatus, Trade, TradeStatus
@@ -73,10 +73,7 @@ def orders_where(wanted: OrderFilter) -> Select[Any]:
         conditions.append(orders.side == wanted.side.value)
     if wanted.statuses is not None:
         conditions.append(orders.status.in_([status.value for status in wanted.statuses]))
-    if wanted.created_from is not None:
-        conditions.append(orders.created_at >= wanted.created_from)
-    if wanted.created_to is not None:
-        conditions.append(orders.created_at < wanted.created_to)
+    conditions += during(orders.created_at, wanted.created_from, wanted.created_to)
     return select(tables.orders).where(*conditions)
 
 
@@ -111,10 +108,7 @@ def trades_where(wanted: TradeFilter) -> Select[Any]:
     if wanted.status is not None:
         is_settled = settlements.trade_id.is_not(None)
         conditions.append(is_settled if wanted.status is TradeStatus.SETTLED else ~is_settled)
-    if wanted.date_from is not None:
-        conditions.append(trades.executed_at >= wanted.date_from)
-    if wanted.date_to is not None:
-        conditions.append(trades.executed_at < wanted.date_to)
+    conditions += during(trades.executed_at, wanted.date_from, wanted.date_to)
     return (
         select(tables.cash_market_trades, settlements.settled_at, settlements.registry_reference)
         .join(tables.trade_settlements, settlements.trade_id == trades.id, isouter=True)

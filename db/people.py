@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Select, select
 
 from db import ledger, market, tables
 from db.ledger import Posting
-from db.read import Key, Page, Reader, Window, page
+from db.read import Key, Page, Reader, Window, during, page
 from db.tables import Row
 from db.unit import BUSY_MESSAGE, Pool, Write
 from domain import errors, money, people
@@ -53,19 +53,6 @@ def user_of(row: Row) -> User:
         is_active=row["is_active"],
         kyc_status=KycStatus(row["kyc_status"]),
         created_at=row["created_at"],
-    )
-
-
-def session_of(row: Row) -> Session:
-    """Read a stored session."""
-    return Session(
-        id=row["id"],
-        user_id=row["user_id"],
-        created_at=row["created_at"],
-        last_seen_at=row["last_seen_at"],
-        expires_at=row["expires_at"],
-        ip_address=row["ip_address"],
-        user_agent=row["user_agent"],
     )
 
 
@@ -398,10 +385,7 @@ def deposits_where(wanted: DepositFilter) -> Select[Any]:
         conditions.append(asked.status.in_([status.value for status in wanted.statuses]))
     if wanted.user_id is not None:
         conditions.append(asked.user_id == wanted.user_id)
-    if wanted.date_from is not None:
-        conditions.append(asked.created_at >= wanted.date_from)
-    if wanted.date_to is not None:
-        conditions.append(asked.created_at < wanted.date_to)
+    conditions += during(asked.created_at, wanted.date_from, wanted.date_to)
     return select(tables.deposits).where(*conditions)
 
 

@@ -163,6 +163,12 @@ async def count(reader: Reader, statement: Select[Any]) -> tuple[int, bool]:
     return min(found, COUNT_MAX), found <= COUNT_MAX
 
 
+def during(column: ColumnElement[datetime], start: datetime | None, end: datetime | None) -> list[ColumnElement[bool]]:
+    """Return the conditions of a half-open window [start, end); an end that is not given is open."""
+    conditions = [] if start is None else [column >= start]
+    return conditions if end is None else [*conditions, column < end]
+
+
 def _beyond(key: Key, values: list[Any], *, is_after: bool) -> ColumnElement[bool]:
     """Compare column by column: (a, b) < (x, y) is a < x or (a = x and b < y)."""
     is_less = key.is_descending == is_after

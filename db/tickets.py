@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from db import tables
-from db.read import Key, Page, Reader, Window, page
+from db.read import Key, Page, Reader, Window, during, page
 from db.tables import Row
 from db.unit import Transaction
 from domain import errors, tickets
@@ -168,10 +168,7 @@ def _where(wanted: TicketFilter) -> ColumnElement[bool]:
         (logs.session_id, wanted.session_id),
     ]
     conditions += [column == value for column, value in equal if value is not None]
-    if wanted.date_from is not None:
-        conditions.append(logs.timestamp >= wanted.date_from)
-    if wanted.date_to is not None:
-        conditions.append(logs.timestamp < wanted.date_to)
+    conditions += during(logs.timestamp, wanted.date_from, wanted.date_to)
     if wanted.action_types is not None:
         conditions.append(logs.action_type.in_([action.value for action in wanted.action_types]))
     if wanted.error_codes is not None:

@@ -12,8 +12,6 @@ from domain.ledger import Balance
 from domain.market import Order
 from domain.money import Asset
 
-INITIAL_BALANCES_MAX = len(Asset)  # one per asset
-
 
 @dataclass(frozen=True, slots=True)
 class Maker:

@@ -45,9 +45,6 @@ class OrderStatus(StrEnum):
     CANCELLED = "CANCELLED"
 
 
-OPEN_STATUSES = (OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED)
-
-
 class TradeStatus(StrEnum):
     """EXECUTED when made; SETTLED when the registry's reference is recorded."""
 
