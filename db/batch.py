@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, TypeAlias
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from db import idempotency, ledger, market
+from db import idempotency, ids, ledger, market
 from db.ledger import AccountKey, Posting
 from db.outcomes import as_json, reader
 from db.unit import NOT_KEPT, Answer, Refusal, Transaction, Units, stored_answer
@@ -333,7 +333,7 @@ class Batch:
         elif placement.unfilled == 0:
             status = OrderStatus.FILLED
         return Order(
-            id=uuid4(),
+            id=ids.new(),
             user_id=party.holder_id,
             market_maker_id=party.market_maker_id,
             certificate_type=terms.certificate_type,
@@ -399,36 +399,43 @@ class Batch:
     # ------------------------------------------------------------------------------------------------------ writing up
 
     async def store(self, units: Units, steps: Sequence[Step]) -> None:
-        """Write everything that was decided, tickets last, in one statement.
+        """Write everything that was decided, tickets last; the server works on each part while the next is written up.
 
         Locks: the accounts of the other parties; only a holder of the market lock ever locks several.
         """
-        self.transaction.gathers = True
+        transaction = self.transaction
+        transaction.gathers = True
         counts = sum(step.placed.ticket_count for step in steps if step.placed)
-        numbers = iter(await self.transaction.draw(counts))
+        numbers = iter(await transaction.draw(counts))
+        accounts = {**self.accounts, **await ledger.lock(transaction, self._others(steps))}
         for step in steps:
             if step.placed:
                 self._write_up(step, step.placed, numbers)
             elif step.release:
                 self.postings.append(step.release)
         await market.store(
-            self.transaction,
+            transaction,
             placed=list(self.new_orders.values()),
             changed=list(self.changed.values()),
             trades=self.trades,
             events=self.events,
             books=self.books,
         )
-        others = {
-            (posting.move.holder_id, posting.move.market_maker_id, posting.move.asset)
-            for posting in self.postings
-            if posting.key not in self.accounts
-        }
-        accounts = {**self.accounts, **await ledger.lock(self.transaction, others)}
-        await ledger.post(self.transaction, accounts, self.postings)
+        await transaction.push()
+        await ledger.post(transaction, accounts, self.postings)
+        await transaction.push()
         roots = [step.root for step in steps if not step.replayed]
         keyed = [step.root for step in steps if not step.replayed and not _is_passing(step)]
-        await units.write_tickets(self.transaction, [*roots, *self.children], keyed)
+        await units.write_tickets(transaction, [*roots, *self.children], keyed)
+
+    def _others(self, steps: Sequence[Step]) -> set[tuple[UUID, UUID | None, Asset]]:
+        """Return the accounts that trades move and that were not locked before deciding."""
+        moves = (move for step in steps if step.placed for moves in step.placed.settles for move in moves)
+        return {
+            (move.holder_id, move.market_maker_id, move.asset)
+            for move in moves
+            if (move.holder_id, move.asset) not in self.accounts
+        }
 
     def _write_up(self, step: Step, placed: Placed, numbers: Iterator[tuple[int, int]]) -> None:
         """Write the trades of one placement, their tickets, its ledger postings and its story."""
@@ -479,7 +486,7 @@ class Batch:
         is_buy = terms.side is OrderSide.BUY
         (buy_order_id, buyer_id), (sell_order_id, seller_id) = (taker, maker) if is_buy else (maker, taker)
         return Trade(
-            id=uuid4(),
+            id=ids.new(),
             certificate_type=terms.certificate_type,
             sequence=placed.sequence,
             price=money.price(resting.price),

@@ -223,5 +223,8 @@ class Desk:
             books = await self._books.up_to_date(connection, states)
             batch = await Batch.load(transaction, jobs, states, books)
             steps = [batch.decide(job) for job in jobs]
-            await batch.store(self._units, steps)
+            try:
+                await batch.store(self._units, steps)
+            finally:
+                await transaction.let_go()
         return [step.answer() for step in steps], [*transaction.notices, Notice("tickets", {})]

@@ -43,6 +43,7 @@ RETRY_PAUSE_S = 0.02
 SETTLE_TRIES_MAX = 5  # to learn whether a COMMIT of unknown outcome happened
 SETTLE_PAUSE_S = 0.5
 DRAIN_TIMEOUT_S = 15.0
+TURNS_TO_THE_WIRE = 2  # of the event loop: the statement is handed over in the first and written after it
 assert LOCK_TIMEOUT_S < STATEMENT_TIMEOUT_S < IDLE_IN_TRANSACTION_TIMEOUT_S
 
 # Writers find every row by its key. A foreign key's check, or any prepared statement, that was planned while its table
@@ -207,8 +208,9 @@ class Transaction:
         self.notices: list[Notice] = []
         self.drafts: list[Draft] = []
         self.effects: defaultdict[str, list[str]] = defaultdict(list)
-        self.gathers = False  # whether writes wait for `flush`
+        self.gathers = False  # whether writes wait for `push` or `flush`
         self._waiting: list[tuple[str, tuple[Any, ...]]] = []
+        self._sent: asyncio.Task[Any] | None = None
         self._numbers = numbers
         self._leases: set[int] = set()
         self._drawn: list[Number] = []
@@ -256,18 +258,42 @@ class Transaction:
         await self.write(tables.insert_sql(table), *tables.arrays_of(table, columns))
 
     async def write(self, sql: str, *arguments: Any) -> None:
-        """Run a statement that changes rows; when this transaction gathers, `flush` does."""
+        """Run a statement that changes rows; when this transaction gathers, `push` or `flush` does."""
         if self.gathers:
             self._waiting.append((sql, arguments))
         else:
             await self.connection.execute(sql, *arguments)
 
-    async def flush(self) -> None:
-        """Send what was gathered in one round trip. No part sees the rows of another; keys are checked at the end."""
+    async def push(self) -> None:
+        """Send what was gathered in one statement, and let the server work on it while the next part is written up.
+
+        No part of a statement sees the rows of another; keys are checked at the end. A failure shows in the next push
+        or in `flush`.
+        """
+        await self._arrived()
         if self._waiting:
             statements, arguments = zip(*self._waiting, strict=True)
             self._waiting = []
-            await self.connection.execute(tables.together_sql(statements), *itertools.chain.from_iterable(arguments))
+            sql, values = tables.together_sql(statements), itertools.chain.from_iterable(arguments)
+            self._sent = asyncio.create_task(self.connection.execute(sql, *values), name="push")
+            for _ in range(TURNS_TO_THE_WIRE):
+                await asyncio.sleep(0)
+
+    async def flush(self) -> None:
+        """Send what was gathered and wait until all that was sent has been carried out."""
+        await self.push()
+        await self._arrived()
+
+    async def _arrived(self) -> None:
+        sent, self._sent = self._sent, None
+        if sent:
+            await sent
+
+    async def let_go(self) -> None:
+        """Leave the connection free for a rollback: wait for what was sent, whatever became of it."""
+        sent, self._sent = self._sent, None
+        if sent:
+            await asyncio.gather(sent, return_exceptions=True)
 
     def tell(self, channel: str, message: Mapping[str, Any]) -> None:
         """Leave a notice for the time after COMMIT."""
