@@ -178,7 +178,7 @@ class Door:
             "services": self.open,
             "ip_address": connection.client.host if connection.client else None,
             "user_agent": agent[: db.people.USER_AGENT_LENGTH_MAX] if agent else None,
-            "is_secure": connection.url.scheme in ("https", "wss"),
+            "is_secure": connection.scope.get("scheme") in ("https", "wss"),
         }
 
     async def ready(self, request: Request) -> Response:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 from db import idempotency, ids, ledger, market
@@ -119,18 +119,13 @@ class Placed:
 class Batch:
     """The working state of one batch."""
 
-    def __init__(
-        self,
-        transaction: Transaction,
-        states: Mapping[CertificateType, market.BookState],
-        books: Mapping[CertificateType, Book],
-    ) -> None:
+    def __init__(self, transaction: Transaction, found: market.Found, books: Mapping[CertificateType, Book]) -> None:
         self.transaction = transaction
-        self.states = states
+        self.states = found.states
+        self.makers = found.makers
+        self.traders = found.traders
+        self.orders = found.orders
         self.books = books
-        self.makers: dict[UUID, Party] = {}
-        self.traders: dict[UUID, Party] = {}
-        self.orders: dict[UUID, Order] = {}
         self.kept: dict[tuple[UUID, str, str], idempotency.Kept] = {}
         self.accounts: dict[AccountKey, Account] = {}  # as locked; of those who place or cancel
         self.running: dict[AccountKey, Account] = {}  # the same, moved by what was decided so far
@@ -144,28 +139,24 @@ class Batch:
         self.children: list[Draft] = []
 
     @classmethod
-    async def load(
-        cls,
-        transaction: Transaction,
-        jobs: Sequence[Job],
-        states: Mapping[CertificateType, market.BookState],
-        books: Mapping[CertificateType, Book],
-    ) -> Batch:
-        """Read everything that the jobs' decisions rest on, inside the transaction.
+    async def load(cls, transaction: Transaction, jobs: Sequence[Job], books: market.Books) -> Batch:
+        """Read everything that the jobs' decisions rest on, inside a transaction that holds the market lock.
 
         Locks: the accounts that the jobs reserve from or release to.
         """
-        batch = cls(transaction, states, books)
         connection = transaction.connection
         places = [job.command for job in jobs if isinstance(job.command, Place)]
-        named = (people.uuid_or_none(command.market_maker_id) for command in places)
-        if maker_ids := {maker_id for maker_id in named if maker_id}:
-            batch.makers = await market.makers(connection, maker_ids)
-        if holder_ids := {command.holder_id for command in places if command.holder_id}:
-            batch.traders = await market.traders(connection, holder_ids)
-        cancelled = (people.uuid_or_none(job.command.order_id) for job in jobs if isinstance(job.command, Cancel))
-        if order_ids := {order_id for order_id in cancelled if order_id}:
-            batch.orders = await market.orders(connection, order_ids)
+        makers = {people.uuid_or_none(command.market_maker_id) for command in places} - {None}
+        cancelled = {people.uuid_or_none(job.command.order_id) for job in jobs if isinstance(job.command, Cancel)} - {
+            None
+        }
+        found = await market.find(
+            transaction,
+            makers=cast("set[UUID]", makers),
+            traders={command.holder_id for command in places if command.holder_id},
+            orders=cast("set[UUID]", cancelled),
+        )
+        batch = cls(transaction, found, await books.up_to_date(connection, found.states))
         batch.kept = await idempotency.find(connection, [job.attempt for job in jobs])
         wanted = [
             (party.holder_id, party.market_maker_id, _reserved_asset(command.side, command.certificate_type))

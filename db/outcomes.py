@@ -23,7 +23,8 @@ def as_json(outcome: Any) -> Any:
     """Write an outcome: a record becomes an object, a tuple a list."""
     if isinstance(outcome, (tuple, list)):
         return [as_json(item) for item in outcome]
-    names = _names(type(outcome))
+    kind: Any = type(outcome)
+    names = _names(kind)
     return {key: as_json(getattr(outcome, name)) for name, key in names} if names else outcome
 
 

@@ -12,7 +12,7 @@ import json
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
@@ -161,10 +161,17 @@ class Pool:
             await self._pool.release(connection)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        """One transaction outside any attempt: leases, housekeeping."""
-        async with self.acquire() as connection, connection.transaction():
-            yield connection
+    async def transaction(self, first: str = "") -> AsyncIterator[Connection]:
+        """One transaction outside any attempt: leases, housekeeping, a batch. first: a statement to begin with."""
+        async with self.acquire() as connection:
+            try:
+                await connection.execute(f"BEGIN; {first}")
+                yield connection
+            except BaseException:
+                with suppress(*LOST):  # the server rolls back what it lost
+                    await connection.execute("ROLLBACK")
+                raise
+            await connection.execute("COMMIT")
 
     async def fetch(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
         """Run one statement by itself."""
@@ -202,7 +209,8 @@ _NO_TIME = datetime.min.replace(tzinfo=UTC)
 class Transaction:
     """An open transaction that will hold one or many tickets, and what is to be told after it."""
 
-    def __init__(self, connection: Connection, numbers: Numbers) -> None:
+    def __init__(self, connection: Connection, numbers: Numbers, meanwhile: Callable[[], None] | None = None) -> None:
+        """Take also what to do once all is sent, while the server works on the last of it."""
         self.connection = connection
         self.now = _NO_TIME
         self.notices: list[Notice] = []
@@ -211,6 +219,7 @@ class Transaction:
         self.gathers = False  # whether writes wait for `push` or `flush`
         self._waiting: list[tuple[str, tuple[Any, ...]]] = []
         self._sent: asyncio.Task[Any] | None = None
+        self._meanwhile = meanwhile
         self._numbers = numbers
         self._leases: set[int] = set()
         self._drawn: list[Number] = []
@@ -282,6 +291,8 @@ class Transaction:
     async def flush(self) -> None:
         """Send what was gathered and wait until all that was sent has been carried out."""
         await self.push()
+        if self._meanwhile:
+            self._meanwhile()
         await self._arrived()
 
     async def _arrived(self) -> None:

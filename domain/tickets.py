@@ -326,7 +326,7 @@ def canonical(value: Any) -> str:
 def written(value: Any, items_max: int | None = ITEMS_MAX) -> str | None:
     """Return `canonical(plain(value, …))`; None for None.
 
-    What we made ourselves seldom holds anything that `plain` would change: that is seen in its text, and saves the walk.
+    What we made ourselves seldom holds anything that `plain` would change. That shows in its text and saves the walk.
     """
     if value is None:
         return None
@@ -360,7 +360,7 @@ def instant(value: datetime) -> str:
 
 def effect_line(table: str, values: Iterable[Any]) -> str:
     """Write one insert-only row that names a ticket, all its written columns in order."""
-    return canonical([table, *(_text(value) for value in values)])
+    return canonical([table, *map(_text, values)])
 
 
 def _text(value: Any) -> str | None:
