@@ -331,7 +331,9 @@ async def serving_apart(settings: Settings, title: str = "an API") -> AsyncItera
     """Serve the application as a process of its own, as `carbondesk` starts it; it ends with us, however we end."""
     with supervisor.listen("127.0.0.1", 0) as listener:
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        child = Child(title, ["serve", "--supervised", str(listener.fileno())], environment(settings), listener.fileno())
+        child = Child(
+            title, ["serve", "--supervised", str(listener.fileno())], environment(settings), listener.fileno()
+        )
         child.start()
         try:
             await asyncio.to_thread(supervisor.wait_ready, child, base)

@@ -1,4 +1,4 @@
-"""Two API processes for each file of faults; each test ends with the program `carbondesk verify`, which finds nothing."""
+"""API processes for each file of faults; each test ends with the program `carbondesk verify`, which finds nothing."""
 
 from __future__ import annotations
 

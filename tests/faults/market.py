@@ -92,9 +92,7 @@ class Market:
 
     async def root_tickets(self) -> dict[str, str | None]:
         """Return the error code, None for a success, of each root ticket."""
-        rows = await self.api.sql(
-            "SELECT ticket_id, status, error_code FROM ticket_logs WHERE attempt_id IS NOT NULL"
-        )
+        rows = await self.api.sql("SELECT ticket_id, status, error_code FROM ticket_logs WHERE attempt_id IS NOT NULL")
         assert all((row["status"] == "SUCCESS") is (row["error_code"] is None) for row in rows)
         return {row["ticket_id"]: row["error_code"] for row in rows}
 
@@ -108,7 +106,7 @@ class Market:
         value = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(QUIET_SECONDS_MAX):
-                while (value := await self.one_value(statement, *arguments)) != expected:
+                while (value := await self.one_value(statement, *arguments)) != expected:  # noqa: ASYNC110 - no event
                     await asyncio.sleep(POLL_SECONDS)
         assert value == expected, f"{value} after {QUIET_SECONDS_MAX} s: {statement}"
 
