@@ -1,4 +1,4 @@
-"""How long random tests run: TEST_SIZE=ci (the default), full (what the issue asks for) or release (an hour)."""
+"""How much random tests and races do: TEST_SIZE=ci (the default), full (what the issues ask for) or release (hours)."""
 
 from __future__ import annotations
 
