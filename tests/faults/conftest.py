@@ -26,7 +26,8 @@ async def market(settings: Settings) -> AsyncIterator[Market]:
 
 
 @pytest.fixture(autouse=True)
-async def _verify_is_clean_afterwards(market: Market) -> AsyncIterator[None]:
+async def _verify_is_clean_afterwards(request: pytest.FixtureRequest, market: Market) -> AsyncIterator[None]:
+    print(f"seed {request.module.SEED}")  # noqa: T201 - pytest shows it when a test fails
     yield
     await market.is_left_quiet()
     await market.verify()
