@@ -100,6 +100,14 @@ class Callers:
             self._task = asyncio.create_task(self._look_up(), name="callers")
         return await asyncio.shield(found)  # others may wait for the same
 
+    async def again(self, session: Session) -> Caller | None:
+        """Return who holds a session that was found before; an open socket alone does not make it idle, nor seen.
+
+        Raises: Busy.
+        """
+        row = await self._pool.fetchrow(f"{_CALLER} AND s.id = $2", SEEN_EVERY, session.id)
+        return _caller_of(row) if row else None
+
     async def _look_up(self) -> None:
         """Look up who has asked, then who asked meanwhile, until nobody waits."""
         try:
@@ -141,12 +149,6 @@ async def _callers(pool: Pool, tokens: Sequence[str]) -> dict[str, Caller]:
             seen,
         )
     return {tokens_by_hash[row["token_sha256"]]: _caller_of(row) for row in rows}
-
-
-async def caller_again(pool: Pool, session: Session) -> Caller | None:
-    """Return who holds a session that was found before; an open socket alone does not make it idle, nor seen."""
-    row = await pool.fetchrow(f"{_CALLER} AND s.id = $2", SEEN_EVERY, session.id)
-    return _caller_of(row) if row else None
 
 
 _CALLER = (
