@@ -5,8 +5,8 @@
 Every engine runs the same stream in turn, from an empty book, until its time is up; rounds are interleaved and the
 first is dropped. Before anything is timed all engines must have made the same fills. There is a goal for each peer on
 each book, since the answer depends on the book: lightmatchingengine looks at every price of a side with each order, so
-it is at its best where few prices are in use. With ticks of 0.01 EUR and prices of 25 to 80 EUR a market looks more like
-the deep book than like the thin one.
+it is at its best where few prices are in use. With ticks of 0.01 EUR and prices of 25 to 80 EUR a market
+looks more like the deep book than like the thin one.
 
 Ours pays for what the others do not do: role, KYC, halt and cash, self-trade prevention, the band, and the level
 changes of the journal. `checked` also pays for turning a request of Decimals into terms on the certificate's grid.
