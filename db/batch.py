@@ -252,7 +252,7 @@ class Batch:
         book.priority += 1
         order = self._order(step, party, placement, book.priority)
         newcomer = _newcomer(order, terms, placement.rested) if placement.rested else None
-        changes = book.apply_placed(newcomer, [(fill.resting.order_id, fill.quantity) for fill in placement.fills])
+        changes = book.apply_placed(newcomer, placement.fills)
         self.new_orders[order.id] = order
         for fill in placement.fills:
             self._fill(fill)

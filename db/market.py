@@ -206,7 +206,8 @@ async def _catch_up(connection: Connection, book: Book, state: BookState) -> Non
             book.apply_cancelled(event["order_id"])
         else:
             newcomer = _resting(event["order_id"], event, int(event["rested"])) if event["rested"] else None
-            book.apply_placed(newcomer, fills.get(event["sequence"], []))
+            taken = [book.fill(order_id, quantity) for order_id, quantity in fills.get(event["sequence"], ())]
+            book.apply_placed(newcomer, taken)
         book.sequence = event["sequence"]
     assert book.sequence == state.sequence, "the journal has no gaps"
     book.priority = state.priority
