@@ -41,7 +41,8 @@ from db.numbers import Numbers
 from db.people import Callers
 from db.read import Reader
 from db.spool import Spool
-from db.unit import Notice, Pool, Units
+from db.transaction import Notice
+from db.unit import Pool, Units
 from domain.money import CertificateType
 from domain.people import Caller
 

@@ -27,7 +27,8 @@ from api.scalars import escaped
 from db import idempotency, ids
 from db.batch import Command
 from db.outcomes import reader
-from db.unit import Answer, Fault, Refusal, Write
+from db.transaction import Write
+from db.unit import Answer, Fault, Refusal
 from domain.errors import DomainError
 from domain.market import Cancel, CancelledOutcome, Place, PlacedOutcome
 from domain.tickets import REDACTED, ActionType, Attempt, Story

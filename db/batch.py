@@ -16,7 +16,8 @@ from uuid import UUID
 from db import idempotency, ids, ledger, market
 from db.ledger import AccountKey, Posting
 from db.outcomes import as_json, reader
-from db.unit import NOT_KEPT, Answer, Refusal, Transaction, Units, stored_answer
+from db.transaction import Transaction
+from db.unit import NOT_KEPT, Answer, Refusal, Units, stored_answer
 from domain import errors, money, people, stories
 from domain import ledger as law
 from domain import market as rules

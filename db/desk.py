@@ -18,6 +18,7 @@ import structlog
 
 from db import market
 from db.batch import Batch, Command, Job
+from db.transaction import Notice, StartOver, Transaction
 from db.unit import (
     LOST,
     OVERDUE,
@@ -28,10 +29,7 @@ from db.unit import (
     SETTLE_TRIES_MAX,
     Answer,
     Fault,
-    Notice,
     Pool,
-    StartOver,
-    Transaction,
     Units,
     ticket_of_attempt,
 )

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, select
 from db import ids, tables
 from db.read import Key, Page, Reader, Window, during, page
 from db.tables import Row
-from db.unit import Transaction, Write
+from db.transaction import Transaction, Write
 from domain import errors, ledger, money, people
 from domain.ledger import Account, Balance, Change, Move, TransactionOutcome, TransactionReason, TransactionType
 from domain.money import Asset

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from db import ledger, tables
 from db.tables import Row
-from db.unit import Connection, Transaction, Write
+from db.transaction import Connection, Transaction, Write
 from domain import ledger as law
 from domain import money, stories
 from domain.book import Book, LevelChange, OrderSide, Resting

@@ -18,7 +18,8 @@ from db import ledger, market, tables
 from db.ledger import Posting
 from db.read import Key, Page, Reader, Window, during, page
 from db.tables import Row
-from db.unit import BUSY_MESSAGE, Pool, Write
+from db.transaction import Write
+from db.unit import BUSY_MESSAGE, Pool
 from domain import errors, money, people
 from domain.errors import Busy
 from domain.money import Asset

@@ -30,7 +30,7 @@ from sqlalchemy import (
 from db import tables
 from db.read import Key, Page, Reader, Window, during, page
 from db.tables import Row
-from db.unit import Transaction
+from db.transaction import Transaction
 from domain import errors, tickets
 from domain.tickets import (
     ActionType,

@@ -11,7 +11,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from db.unit import Connection, Pool
+from db.transaction import Connection
+from db.unit import Pool
 from tests.db.process import Process
 
 STATEMENTS_MAX = 40  # of one attempt: it has about ten
