@@ -39,9 +39,10 @@ from domain.market import (
     Trade,
 )
 from domain.money import Asset, CertificateType
-from domain.tickets import Attempt, Draft, Story
+from domain.tickets import ActionType, Attempt, Draft, Story
 
 Command: TypeAlias = Place | Cancel
+UNTOLD = Story(ActionType.ENTITY_MODIFIED, "")  # until it is known what became of the command
 
 
 @dataclass(eq=False, slots=True)
@@ -183,7 +184,7 @@ class Batch:
 
     def decide(self, job: Job) -> Step:
         """Decide one command on the state that its predecessors left, and carry it out in memory."""
-        step = Step(job, Draft(job.attempt, job.failed_story))
+        step = Step(job, Draft(job.attempt, UNTOLD))
         try:
             if self._replay(step):
                 return step
@@ -196,7 +197,7 @@ class Batch:
             if step.root.number is None:
                 step.root.number = next(self.root_numbers)
             step.refusal = Refusal.of(error)
-            step.root.story = replace(step.root.story, market_maker_id=self._maker_id(job.command))
+            step.root.story = replace(job.failed_story, market_maker_id=self._maker_id(job.command))
             step.root.error_code, step.root.error_message = error.code, error.message
             step.root.response = {"errors": [step.refusal.as_json()]}
         return step

@@ -9,13 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import fields
+from datetime import datetime
+from decimal import Decimal
 from functools import cache
 from typing import Any, TypeVar
+from uuid import UUID
 
 from pydantic import TypeAdapter
 from pydantic.alias_generators import to_camel
 
+from db import ids
+
 T = TypeVar("T")
+_LEAVES = {str, int, bool, Decimal, datetime, type(None), UUID, type(ids.new())}  # seen most often, and hold nothing
 _CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
 
@@ -25,7 +31,9 @@ def as_json(outcome: Any) -> Any:
         return [as_json(item) for item in outcome]
     kind: Any = type(outcome)
     names = _names(kind)
-    return {key: as_json(getattr(outcome, name)) for name, key in names} if names else outcome
+    if not names:
+        return outcome
+    return {key: value if type(value := getattr(outcome, name)) in _LEAVES else as_json(value) for name, key in names}
 
 
 def reader(outcome_type: type[T]) -> Callable[[Any], T]:

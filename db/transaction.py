@@ -18,7 +18,7 @@ import asyncpg
 from sqlalchemy import Table
 
 from db import tables
-from domain.tickets import Attempt, Draft, Story, effect_line
+from domain.tickets import Attempt, Draft, Story, text_line
 
 if TYPE_CHECKING:
     from db.numbers import Number, Numbers
@@ -101,7 +101,7 @@ class Transaction:
             ticket_at = [column.name for column in tables.written(table)].index("ticket_id")
             covered = zip(*(columns[index] for index in tables.sealed(table)), strict=True)
             for row, values in zip(rows, covered, strict=True):
-                self.effects[row[ticket_at]].append(effect_line(table.name, values))
+                self.effects[row[ticket_at]].append(text_line(table.name, values))
         await self.write(tables.insert_sql(table), *tables.arrays_of(table, columns))
 
     async def write(self, sql: str, *arguments: Any) -> None:

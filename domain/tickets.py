@@ -340,11 +340,11 @@ def _figure(value: Any) -> Any:
     """Write what JSON has no form for, as `plain` does."""
     if isinstance(value, Decimal):
         return _decimal(value)
+    if isinstance(value, UUID):
+        return str(value)
     if isinstance(value, datetime):
         return instant(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    return str(value) if isinstance(value, UUID) else plain(value)
+    return dict(value) if isinstance(value, Mapping) else plain(value)
 
 
 # The encoder behind json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False), made
@@ -360,7 +360,12 @@ def instant(value: datetime) -> str:
 
 def effect_line(table: str, values: Iterable[Any]) -> str:
     """Write one insert-only row that names a ticket, all its written columns in order."""
-    return canonical([table, *map(_text, values)])
+    return text_line(table, map(_text, values))
+
+
+def text_line(table: str, texts: Iterable[str | None]) -> str:
+    """The same, of columns that are texts already."""
+    return canonical([table, *texts])
 
 
 def _text(value: Any) -> str | None:
