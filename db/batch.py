@@ -394,6 +394,8 @@ class Batch:
     async def store(self, units: Units, steps: Sequence[Step]) -> None:
         """Write everything that was decided, tickets last; the server works on each part while the next is written up.
 
+        One command alone goes in one statement: it would wait for three.
+
         Locks: the accounts of the other parties; only a holder of the market lock ever locks several.
         """
         transaction = self.transaction
@@ -414,9 +416,11 @@ class Batch:
             events=self.events,
             books=self.books,
         )
-        await transaction.push()
+        if len(steps) > 1:
+            await transaction.push()
         await ledger.post(transaction, accounts, self.postings)
-        await transaction.push()
+        if len(steps) > 1:
+            await transaction.push()
         roots = [step.root for step in steps if not step.replayed]
         keyed = [step.root for step in steps if not step.replayed and not _is_passing(step)]
         await units.write_tickets(transaction, [*roots, *self.children], keyed)
