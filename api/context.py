@@ -12,6 +12,7 @@ from starlette.responses import Response
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
+import db.kyc
 import db.ledger
 import db.makers
 import db.orders
@@ -22,6 +23,7 @@ from db.desk import Desk
 from db.people import Callers
 from db.read import Reader
 from db.unit import Pool, Units
+from domain.kyc import KycDocument
 from domain.ledger import Balance
 from domain.makers import Maker, MakerStats
 from domain.market import Order, Trade
@@ -80,6 +82,9 @@ class Loaders:
         )
         self.tickets: DataLoader[str, db.tickets.TicketRecord | None] = loader(
             lambda ids: db.tickets.tickets_by_id(reader, ids)
+        )
+        self.kyc_documents: DataLoader[UUID, list[KycDocument] | None] = loader(
+            lambda ids: db.kyc.documents_of(reader, ids)
         )
         self.payloads: DataLoader[str, Payload | None] = loader(lambda ids: db.tickets.payloads_by_id(reader, ids))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import strawberry
@@ -22,7 +22,6 @@ from api.enums import (
     ActionType,
     Asset,
     CertificateType,
-    DepositStatus,
     EntityType,
     KycStatus,
     OrderSide,
@@ -36,12 +35,15 @@ from api.enums import (
     UserRole,
 )
 from api.figures import Balance, FieldChange, MarketMakerStats, described, id_of
-from api.inputs import OrderFilter, TicketFilter, TradeFilter, TransactionFilter
+from api.inputs import DepositFilter, OrderFilter, TicketFilter, TradeFilter, TransactionFilter
 from api.pages import FILTER, After, Connection, First, page_of
 from api.scalars import BigInt
 from db.tickets import TicketRecord
 from domain import ledger, makers, market, people
 from domain import tickets as trail
+
+if TYPE_CHECKING:
+    from api.people import DepositConnection, KycDocument
 
 ID = strawberry.ID
 RELATED_DEPTH_MAX = 5
@@ -58,6 +60,10 @@ class User:
     kyc_status: KycStatus = described("How far the identity check has come.")
     created_at: datetime = described("When the user was created.")
 
+    def _is_own(self, info: Info) -> bool:
+        caller = info.context.caller
+        return self.is_caller or (caller is not None and caller.user.id == self.record.id)
+
     @classmethod
     def of(cls, record: people.User, *, is_caller: bool = False) -> User:
         return cls(
@@ -73,9 +79,22 @@ class User:
 
     @strawberry.field(description="Email address; to ADMIN and to the user only.")
     def email(self, info: Info) -> str | None:
-        caller = info.context.caller
-        is_own = self.is_caller or (caller is not None and caller.user.id == self.record.id)
-        return self.record.email if is_own or info.context.has_role(UserRole.ADMIN) else None
+        return self.record.email if self._is_own(info) or info.context.has_role(UserRole.ADMIN) else None
+
+    @strawberry.field(description="Why the identity check was rejected; to ADMIN and to the user only.")
+    def kyc_reason(self, info: Info) -> str | None:
+        return self.record.kyc_reason if self._is_own(info) or info.context.has_role(UserRole.ADMIN) else None
+
+    @strawberry.field(
+        description="What was uploaded for the identity check, newest first; to ADMIN and to the user only."
+    )
+    async def kyc_documents(self, info: Info) -> list[Annotated[KycDocument, strawberry.lazy("api.people")]]:
+        from api.people import KycDocument
+
+        if not (self._is_own(info) or info.context.has_role(UserRole.ADMIN)):
+            return []
+        found = await info.context.loaders.kyc_documents.load(self.record.id) or []
+        return [KycDocument.of(one) for one in found]
 
     @strawberry.field(description="Balances, one per asset; empty to those who may not see them.")
     async def balances(self, info: Info) -> list[Balance]:
@@ -114,6 +133,22 @@ class User:
             kind=TransactionConnection,
         )
 
+    @strawberry.field(
+        description="Deposits that the user announced, newest first; empty to others than ADMIN and the user.",
+        graphql_type=Annotated["DepositConnection", strawberry.lazy("api.people")],
+    )
+    async def deposits(
+        self,
+        info: Info,
+        filter: Annotated[DepositFilter | None, FILTER] = None,
+        first: First = None,
+        after: After = None,
+    ) -> Any:
+        from api.people import deposits_page
+
+        is_visible = self._is_own(info) or info.context.has_role(UserRole.ADMIN)
+        return await deposits_page(info, filter, self.record.id, first, after, visible=is_visible)
+
 
 @strawberry.type(description="A seller whose orders admins place by hand.")
 class MarketMaker:
@@ -139,11 +174,11 @@ class MarketMaker:
 
     @strawberry.field(description="The user that holds its balances; it has no password and never signs in.")
     async def user(self, info: Info) -> User | None:
-        return await _user(info, self.record.user_id)
+        return await user_by_id(info, self.record.user_id)
 
     @strawberry.field(description="The admin who created it.")
     async def created_by(self, info: Info) -> User | None:
-        return await _user(info, self.record.created_by)
+        return await user_by_id(info, self.record.created_by)
 
     @strawberry.field(description="Balances, one per asset.")
     async def balances(self, info: Info) -> list[Balance]:
@@ -216,14 +251,15 @@ class MarketMaker:
         return await page_of(info, db.tickets.tickets_page, wanted, Ticket.of, db.tickets.tickets_where, first, after)
 
 
-async def _user(info: Info, user_id: UUID | None) -> User | None:
+async def user_by_id(info: Info, user_id: UUID | None) -> User | None:
+    """Return a user as the operation's loader finds him."""
     record = await info.context.loaders.users.load(user_id) if user_id else None
     return User.of(record) if record else None
 
 
-async def _party(info: Info, user_id: UUID) -> User | None:
+async def party(info: Info, user_id: UUID) -> User | None:
     """Return a party of an order or a trade, to those who may know it."""
-    return await _user(info, user_id) if info.context.may_see(user_id) else None
+    return await user_by_id(info, user_id) if info.context.may_see(user_id) else None
 
 
 async def _maker(info: Info, maker_id: UUID | None) -> MarketMaker | None:
@@ -312,7 +348,7 @@ class Order:
 
     @strawberry.field(description="Whose order it is; to ADMIN, ANALYST and the holder.")
     async def user(self, info: Info) -> User | None:
-        return await _party(info, self.record.user_id)
+        return await party(info, self.record.user_id)
 
     @strawberry.field(description="The market maker it was placed for; to ADMIN and ANALYST.")
     async def market_maker(self, info: Info) -> MarketMaker | None:
@@ -369,11 +405,11 @@ class Trade:
 
     @strawberry.field(description="Who bought; to ADMIN, ANALYST and the buyer.")
     async def buyer(self, info: Info) -> User | None:
-        return await _party(info, self.record.buyer_id)
+        return await party(info, self.record.buyer_id)
 
     @strawberry.field(description="Who sold; to ADMIN, ANALYST and the seller.")
     async def seller(self, info: Info) -> User | None:
-        return await _party(info, self.record.seller_id)
+        return await party(info, self.record.seller_id)
 
     @strawberry.field(description="The market maker that sold; to ADMIN and ANALYST.")
     async def market_maker(self, info: Info) -> MarketMaker | None:
@@ -435,7 +471,7 @@ class AssetTransaction:
 
     @strawberry.field(description="Whose balance; to ADMIN, ANALYST and the holder.")
     async def holder(self, info: Info) -> User | None:
-        return await _party(info, self.record.holder_id)
+        return await party(info, self.record.holder_id)
 
     @strawberry.field(description="The market maker whose balance it is; to ADMIN and ANALYST.")
     async def market_maker(self, info: Info) -> MarketMaker | None:
@@ -452,7 +488,7 @@ class AssetTransaction:
 
     @strawberry.field(description="Who caused it; to ADMIN, ANALYST and that user.")
     async def created_by(self, info: Info) -> User | None:
-        return await _party(info, self.record.created_by) if self.record.created_by else None
+        return await party(info, self.record.created_by) if self.record.created_by else None
 
     @strawberry.field(description="The ticket that caused it; to ADMIN and ANALYST.")
     async def ticket(self, info: Info) -> Ticket | None:
@@ -513,7 +549,7 @@ class Ticket:
 
     @strawberry.field(description="Who acted.")
     async def user(self, info: Info) -> User | None:
-        return await _user(info, self.record.ticket.user_id)
+        return await user_by_id(info, self.record.ticket.user_id)
 
     @strawberry.field(description="The market maker it was for.")
     async def market_maker(self, info: Info) -> MarketMaker | None:
@@ -559,38 +595,3 @@ class Ticket:
         steps = min(max(depth, 1), RELATED_DEPTH_MAX)
         found = await db.tickets.related(info.context.reader, self.record.ticket.ticket_id, steps)
         return [Ticket.of(one) for one in found]
-
-
-@strawberry.type(description="A bank transfer of euros that a trader announced.")
-class Deposit:
-    record: strawberry.Private[people.Deposit]
-    id: ID = described("UUID.")
-    amount: Decimal = described("EUR.")
-    reference: str = described("The transfer's reference.")
-    status: DepositStatus = described("Where it stands.")
-    reason: str | None = described("Why it was rejected.")
-    created_at: datetime = described("When it was announced.")
-    decided_at: datetime | None = described("When it was decided.")
-    ticket_id: ID = described("The ticket that announced it.")
-
-    @classmethod
-    def of(cls, record: people.Deposit) -> Deposit:
-        return cls(
-            record=record,
-            id=ID(str(record.id)),
-            amount=record.amount,
-            reference=record.reference,
-            status=record.status,
-            reason=record.reason,
-            created_at=record.created_at,
-            decided_at=record.decided_at,
-            ticket_id=ID(record.ticket_id),
-        )
-
-    @strawberry.field(description="Who announced it; to ADMIN and the user.")
-    async def user(self, info: Info) -> User | None:
-        return await _party(info, self.record.user_id)
-
-    @strawberry.field(description="Who decided it; to ADMIN.")
-    async def decided_by(self, info: Info) -> User | None:
-        return await _party(info, self.record.decided_by) if self.record.decided_by else None

@@ -33,7 +33,7 @@ def subscription(policy: Policy, description: str) -> Any:
 @strawberry.type(description="Everything that can be watched.")
 class Subscription:
     @subscription(
-        Policy.ANYONE,
+        Policy.PUBLIC,
         "Whole books: the newest at once, after each change (a slow watcher skips to the newest), at least every 5 s. "
         "Public market data.",
     )
@@ -46,7 +46,7 @@ class Subscription:
                 yield OrderBook.of(picture, wanted)
 
     @subscription(
-        Policy.ANYONE,
+        Policy.PUBLIC,
         "Trades as they are committed, each once, from now on, in the order of each book. Public market data; parties "
         "are shown to ADMIN, ANALYST and themselves.",
     )

@@ -36,7 +36,9 @@ from domain.tickets import REDACTED, ActionType, Attempt, Story
 log = structlog.get_logger(__name__)
 
 Tell = Callable[[Mapping[str, Any], Any], Story]
-ARGUMENTS = frozenset({"input", "id", "userId", "sessionId", "marketMakerId", "certificateType"})
+ARGUMENTS = frozenset(
+    {"input", "id", "userId", "sessionId", "marketMakerId", "certificateType", "price", "reason", "registryReference"}
+)
 # What a field returns for the desk, and what the desk makes of it.
 COMMANDS: Mapping[type[Any], type[Any]] = {Place: PlacedOutcome, Cancel: CancelledOutcome}
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import asyncpg
 from sqlalchemy import ColumnElement, Select, select
 
-from db import ledger, market, tables
+from db import ledger, tables
 from db.ledger import Posting
 from db.read import Key, Page, Reader, Window, during, page
 from db.tables import Row
@@ -54,6 +54,7 @@ def user_of(row: Row) -> User:
         is_active=row["is_active"],
         kyc_status=KycStatus(row["kyc_status"]),
         created_at=row["created_at"],
+        kyc_reason=row["kyc_reason"],
     )
 
 
@@ -250,27 +251,6 @@ async def insert(write: Write, user: User, password_hash: str | None) -> None:
         raise errors.EmailTaken(f"{user.email} belongs to another user already.", field="email") from error
 
 
-async def approve_kyc(write: Write, user_id: str) -> UserOutcome:
-    """Let a user trade.
-
-    Raises: UserNotFound, AlreadyDecided.
-    Locks: the market, since this changes the right to trade; then the user.
-    """
-    await market.lock(write)
-    row = await write.connection.fetchrow(
-        "SELECT * FROM users WHERE id = $1 AND can_sign_in FOR NO KEY UPDATE", people.uuid_or_none(user_id)
-    )
-    if row is None:
-        raise errors.UserNotFound("There is no such user.", field="userId", id=user_id)
-    before = user_of(row)
-    if before.kyc_status is KycStatus.APPROVED:
-        raise errors.AlreadyDecided("The KYC of this user is APPROVED already.", field="userId", status="APPROVED")
-    await write.connection.execute(
-        "UPDATE users SET kyc_status = 'APPROVED', updated_at = $2 WHERE id = $1", before.id, write.now
-    )
-    return UserOutcome(replace(before, kyc_status=KycStatus.APPROVED), before)
-
-
 # ------------------------------------------------------------------------------------------------------------ deposits
 
 
@@ -315,10 +295,7 @@ async def approve_deposit(write: Write, deposit_id: str) -> DepositOutcome:
     Raises: NotFound, AlreadyDecided, InvalidAmount.
     Locks: the deposit, then the account.
     """
-    row = await write.connection.fetchrow(
-        "SELECT * FROM deposits WHERE id = $1 FOR NO KEY UPDATE", people.uuid_or_none(deposit_id)
-    )
-    before = people.decide_deposit(deposit_of(row) if row else None, deposit_id)
+    before = await _deposit_to_decide(write, deposit_id)
     accounts = await ledger.lock(write, [(before.user_id, None, Asset.EUR)])
     cents = money.amount(Asset.EUR, before.amount)
     posting = Posting(
@@ -328,15 +305,38 @@ async def approve_deposit(write: Write, deposit_id: str) -> DepositOutcome:
         created_by=write.attempt.user_id,
     )
     await ledger.post(write, accounts, [posting])
+    return await _decided(write, before, DepositStatus.APPROVED, None)
+
+
+async def reject_deposit(write: Write, deposit_id: str, reason: str) -> DepositOutcome:
+    """Refuse an announced transfer; the trader reads the reason.
+
+    Raises: InvalidInput, NotFound, AlreadyDecided.
+    Locks: the deposit.
+    """
+    checked = people.reason(reason)
+    return await _decided(write, await _deposit_to_decide(write, deposit_id), DepositStatus.REJECTED, checked)
+
+
+async def _deposit_to_decide(write: Write, deposit_id: str) -> Deposit:
+    row = await write.connection.fetchrow(
+        "SELECT * FROM deposits WHERE id = $1 FOR NO KEY UPDATE", people.uuid_or_none(deposit_id)
+    )
+    return people.decide_deposit(deposit_of(row) if row else None, deposit_id)
+
+
+async def _decided(write: Write, before: Deposit, status: DepositStatus, reason: str | None) -> DepositOutcome:
+    after = replace(before, status=status, reason=reason, decided_at=write.now, decided_by=write.attempt.user_id)
     await write.connection.execute(
-        "UPDATE deposits SET status = 'APPROVED', decided_at = $2, decided_by = $3 WHERE id = $1",
-        before.id,
-        write.now,
-        write.attempt.user_id,
+        "UPDATE deposits SET status = $2, reason = $3, decided_at = $4, decided_by = $5 WHERE id = $1",
+        after.id,
+        after.status,
+        after.reason,
+        after.decided_at,
+        after.decided_by,
     )
     write.root.related = (before.ticket_id,)
-    approved = replace(before, status=DepositStatus.APPROVED, decided_at=write.now, decided_by=write.attempt.user_id)
-    return DepositOutcome(approved, before)
+    return DepositOutcome(after, before)
 
 
 # ------------------------------------------------------------------------------------------------------------- reading

@@ -34,7 +34,7 @@ STATE = {
     "balances": "seq > 0",
     **dict.fromkeys(
         ("users", "market_maker_clients", "certificates", "books", "orders", "cash_market_trades", "trade_settlements",
-         "book_events", "asset_transactions", "deposits"),
+         "book_events", "asset_transactions", "deposits", "kyc_documents", "settings"),
         "true",
     ),
 }  # fmt: skip
