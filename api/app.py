@@ -25,7 +25,7 @@ import db.idempotency
 import db.numbers
 import db.people
 import db.tickets
-from api import auth, logs, schema
+from api import auth, kyc, logs, schema
 from api.assets import Dashboard
 from api.books import Books, read_picture, read_sequences
 from api.context import Context, Services
@@ -185,6 +185,10 @@ class Door:
             "is_secure": connection.scope.get("scheme") in ("https", "wss"),
         }
 
+    async def kyc_document(self, request: Request) -> Response:
+        """Hand out a document to an admin."""
+        return await kyc.download(request, self.of_request)
+
     async def ready(self, request: Request) -> Response:
         """Tell whether orders can be taken: the database answers."""
         try:
@@ -215,6 +219,7 @@ def create_app(settings: Settings) -> ASGIApp:
     routes = [
         Route("/graphql", view),
         WebSocketRoute("/graphql", view),
+        Route(kyc.PATH, door.kyc_document),
         Route("/healthz", healthy),
         Route("/readyz", door.ready),
         Mount("/", Dashboard(DASHBOARD)),

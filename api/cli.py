@@ -1,4 +1,4 @@
-"""The program `carbondesk`: run, serve, migrate, verify, schema, flow, reset.
+"""The program `carbondesk`: run, serve, migrate, verify, schema, flow, reset; admins and settings: `api.office`.
 
 Whatever is heavy is imported where it is used, so that the first line appears at once. What a person can put right is
 one line that says what to do; a traceback means a defect of ours.
@@ -17,9 +17,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
-from rich.console import Console
 
 from api import logins as login_file
+from api import office
+from api.console import RefusedError, complaints, console
 from api.logins import LOGINS, Login
 from api.settings import Settings, SettingsError, load
 from db import embedded
@@ -45,12 +46,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # it would print local variables, passwords among them
 )
-console = Console(highlight=False, soft_wrap=True)
-complaints = Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-class RefusedError(Exception):
-    """Say in one sentence why a command does not do what was asked, and what to do."""
 
 
 class Progress:
@@ -125,6 +120,7 @@ def serve(supervised: Annotated[int | None, typer.Option(hidden=True)] = None) -
     os.environ.update(_child_environment(settings, urls))
     if supervised is None:
         console.print(f"serving on {supervisor.url_of(settings.host, settings.port)}")
+        office.say_what_is_missing(urls.database_url)
     config = uvicorn.Config(
         "api.app:serve_app",
         factory=True,
@@ -243,6 +239,12 @@ def reset(
         console.print(f"there is nothing to delete in {settings.home}", markup=False)
 
 
+app.add_typer(office.admin, name="admin")
+app.command("users")(office.users)
+app.add_typer(office.sessions, name="sessions")
+app.command("settings")(office.settings)
+
+
 def main() -> None:
     """Run the command line; a refusal is one line and exit code 1."""
     from api.supervisor import PortError, StartError
@@ -332,6 +334,7 @@ def _prepare_market(settings: Settings, urls: Urls, progress: Progress) -> list[
     """Migrate, and fill an empty market: with the demo, or with one admin."""
     _migrate(urls.database_url, progress)
     if asyncio.run(_has_people(urls.database_url)):
+        office.say_what_is_missing(urls.database_url)
         return login_file.read(settings.home)
     from api import demo
 

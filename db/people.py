@@ -182,6 +182,12 @@ async def credentials(pool: Pool, email: str) -> tuple[User, str] | None:
     return (user_of(row), row["password_hash"]) if row else None
 
 
+async def id_of(pool: Pool, email: str) -> UUID | None:
+    """Return who has an email address."""
+    row = await pool.fetchrow("SELECT id FROM users WHERE lower(email) = lower($1)", email.strip())
+    return row["id"] if row else None
+
+
 async def open_session(write: Write, user: User, token: str) -> LoginOutcome:
     """Store a new session; the token itself is never stored."""
     attempt = write.attempt

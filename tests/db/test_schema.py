@@ -235,8 +235,8 @@ async def test_an_attempt_and_a_number_have_one_ticket(owner: Connection, rows: 
 
 DOCUMENT = (
     "INSERT INTO kyc_documents (id, user_id, kind, file_name, content_type, size_bytes, sha256, uploaded_at, ticket_id,"
-    " content) VALUES ({{uuid}}, {{buyer}}, 'PASSPORT', 'p.pdf', 'application/pdf', {size}, encode({sha}, 'hex'), now(),"
-    " {ticket}, '%PDF-')"
+    " content) VALUES ({{uuid}}, {{buyer}}, 'PASSPORT', 'p.pdf', 'application/pdf', {size}, encode({sha}, 'hex'),"
+    " now(), {ticket}, '%PDF-')"
 )
 TO_BE_KEPT = "INSERT INTO trade_settlements VALUES ({trade}, 'R', now(), {admin}, {success}); " + DOCUMENT.format(
     ticket="{success}", sha="sha256('%PDF-')", size=5
