@@ -79,10 +79,11 @@ def users(
 ) -> None:
     """List who there is."""
     rows = asyncio.run(_users(role, active))
-    for row in [("EMAIL", "NAME", "ROLE", "ACTIVE", "KYC", "CREATED"), *rows]:
-        console.print(
-            "  ".join(text.ljust(width) for text, width in zip(row, _widths(rows), strict=True)), markup=False
-        )
+    table = [("EMAIL", "NAME", "ROLE", "ACTIVE", "KYC", "CREATED"), *rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
+        console.print(line.rstrip(), markup=False)
 
 
 def settings(
