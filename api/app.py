@@ -34,6 +34,7 @@ from api.events import Events, cancel, supervise
 from api.feeds import Holdings, Journal
 from api.guard import Guard
 from api.http import GraphQLView
+from api.policy import MarketData
 from api.settings import Settings, load
 from api.trail import Trail
 from db.desk import Desk
@@ -117,7 +118,8 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         for name, work in chores:
             task = asyncio.create_task(supervise(name, work), name=name)
             stack.push_async_callback(cancel, [task])
-        yield Services(pool, reader, units, desk, Callers(caller_pool), books, trail, journal, holdings, passwords)
+        callers, data = Callers(caller_pool), MarketData(reader)
+        yield Services(pool, reader, units, desk, callers, books, trail, journal, holdings, passwords, data)
 
 
 async def _close_leases(pool: Pool) -> None:

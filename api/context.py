@@ -34,6 +34,7 @@ from domain.tickets import Payload
 if TYPE_CHECKING:
     from api.books import Books
     from api.feeds import Holdings, Journal
+    from api.policy import MarketData
     from api.trail import Trail
 
 K = TypeVar("K", bound=Hashable)
@@ -55,6 +56,7 @@ class Services:
     journal: Journal
     holdings: Holdings
     passwords: Passwords
+    market_data: MarketData
 
 
 def loader(load: Callable[[Iterable[K]], Awaitable[Mapping[K, V]]]) -> DataLoader[K, V | None]:
