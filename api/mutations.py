@@ -58,7 +58,7 @@ from api.payloads import (
 from api.policy import Policy
 from api.tickets import Work, mutation, mutations
 from db.transaction import Write
-from domain import errors, office, settlements, stories
+from domain import errors, office, people, settlements, stories
 from domain.certificates import CertificateOutcome, SettingsOutcome
 from domain.kyc import KycOutcome
 from domain.ledger import TransactionOutcome
@@ -81,11 +81,11 @@ async def login(info: Info, input: Annotated[LoginInput, INPUT]) -> Work[LoginOu
     found = await db.people.credentials(services.pool, input.email)
     is_right = await services.passwords.verify(found[1] if found else None, input.password)
     if found is None or not is_right:
-        raise errors.InvalidCredentials("Email address and password do not match an account that may sign in.")
-    user, token = found[0], auth.new_token()
+        raise errors.InvalidCredentials(people.WRONG_CREDENTIALS)
+    (user, verified_hash), token = found, auth.new_token()
 
     async def work(write: Write) -> LoginOutcome:
-        outcome = await db.people.open_session(write, user, token)
+        outcome = await db.people.sign_in(write, user, verified_hash, token)
         info.context.hand_over(token, outcome.session.expires_at)
         return outcome
 

@@ -188,6 +188,22 @@ async def id_of(pool: Pool, email: str) -> UUID | None:
     return row["id"] if row else None
 
 
+async def sign_in(write: Write, user: User, verified_hash: str, token: str) -> LoginOutcome:
+    """Open a session of a user whose password was verified before this transaction.
+
+    Raises: InvalidCredentials (it was changed, or he deactivated, meanwhile: that ended all sessions but this one).
+    Locks: the user FOR SHARE, so that whoever changes his rights comes before or after.
+    """
+    row = await write.connection.fetchrow(
+        "SELECT * FROM users WHERE id = $1 AND is_active AND can_sign_in AND password_hash = $2 FOR SHARE",
+        user.id,
+        verified_hash,
+    )
+    if row is None:
+        raise errors.InvalidCredentials(people.WRONG_CREDENTIALS)
+    return await open_session(write, user_of(row), token)
+
+
 async def open_session(write: Write, user: User, token: str) -> LoginOutcome:
     """Store a new session; the token itself is never stored."""
     attempt = write.attempt

@@ -21,6 +21,9 @@ PASSWORD_LENGTH_MIN = 15  # NIST SP 800-63B for a single factor
 PASSWORD_LENGTH_MAX = 128  # bounds the hashing work
 IDEMPOTENCY_KEY_LENGTH_MAX = 64  # a UUID with room to spare
 
+# The same whatever is wrong, so that nobody learns who has an account.
+WRONG_CREDENTIALS = "Email address and password do not match an account that may sign in."
+
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 
 

@@ -10,14 +10,14 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from db import kyc, users
+from db import kyc, people, users
 from db.transaction import Write
 from db.unit import Answer
 from domain import office, stories
 from domain.errors import ErrorCode
 from domain.kyc import KycOutcome, new_document
 from domain.money import Asset
-from domain.people import UserChange, UserOutcome, UserRole
+from domain.people import LoginOutcome, User, UserChange, UserOutcome, UserRole
 from tests.db.books import empty_books
 from tests.db.invariants import assert_invariants
 from tests.db.process import Process
@@ -126,3 +126,51 @@ async def test_an_upload_and_a_decision_at_once_end_in_one_of_their_orders(one: 
         row = await one.pool.fetchrow("SELECT kyc_status, kyc_reason FROM users WHERE id = $1", trader)
         assert row is not None
         assert tuple(row) in {("PENDING", None), ("REJECTED", "No")}
+
+
+@pytest.mark.parametrize("change", [{"password": "p" * 15}, {"is_active": False}], ids=["password", "activity"])
+async def test_who_signs_in_while_his_rights_change_gets_no_session_by_the_old_ones(
+    one: Process, other: Process, owner: Owner, change: dict[str, Any]
+) -> None:
+    """The password was verified, then it changed, then the session would have been opened."""
+    user_id = await one.trader()
+    (row,) = await owner.fetch("SELECT * FROM users WHERE id = $1", user_id)
+    verified = people.user_of(row), row["password_hash"]
+
+    async def sign_in(write: Write) -> LoginOutcome:
+        return await people.sign_in(write, *verified, "token")
+
+    async def reset(write: Write) -> UserOutcome:
+        return await users.update(write, str(user_id), UserChange(**change), "other" if "password" in change else None)
+
+    done = await other.run("updateUser", {"id": str(user_id)}, reset, office.of_updated_user, UserOutcome)
+    assert done.outcome is not None
+    late = await one.run("login", {}, sign_in, stories.of_login, LoginOutcome)
+    assert late.refusal is not None
+    assert late.refusal.code is ErrorCode.INVALID_CREDENTIALS
+    assert await owner.fetchval("SELECT count(*) FROM user_sessions WHERE user_id = $1", user_id) == 0
+
+
+async def test_of_logins_and_a_new_password_at_once_none_survives_by_the_old_one(
+    one: Process, other: Process, owner: Owner
+) -> None:
+    for turn in range(6):
+        user_id = await one.trader()
+        (row,) = await owner.fetch("SELECT * FROM users WHERE id = $1", user_id)
+        verified = people.user_of(row), row["password_hash"]
+
+        async def sign_in(process: Process, token: str, known: tuple[User, str] = verified) -> None:
+            async def work(write: Write) -> LoginOutcome:
+                return await people.sign_in(write, *known, token)
+
+            await process.run("login", {}, work, stories.of_login, LoginOutcome)
+
+        async def reset(write: Write, who: UUID = user_id) -> UserOutcome:
+            return await users.update(write, str(who), UserChange(password="p" * 15), "other")
+
+        await asyncio.gather(
+            *(sign_in(process, f"{turn} {index} {process is one}") for index in range(3) for process in (one, other)),
+            other.run("updateUser", {"id": str(user_id)}, reset, office.of_updated_user, UserOutcome),
+        )
+        left = "SELECT count(*) FROM user_sessions WHERE user_id = $1 AND revoked_at IS NULL"
+        assert await owner.fetchval(left, user_id) == 0
