@@ -21,6 +21,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
+import db.folds
 import db.idempotency
 import db.numbers
 import db.people
@@ -109,6 +110,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             ("leases", partial(_close_leases, pool)),
             ("keys", partial(_forget_old_keys, pool)),
             ("spool", partial(spool.watch, units)),
+            ("folds", partial(db.folds.watch, pool)),
         )
         for name, work in chores:
             task = asyncio.create_task(supervise(name, work), name=name)

@@ -27,8 +27,9 @@ from sqlalchemy import (
     true,
 )
 
-from db import tables
-from db.read import Key, Page, Reader, Window, during, page
+from db import search, tables
+from db.read import Reader, during
+from db.search import Columns
 from db.tables import Row
 from db.unit import Transaction
 from domain import errors, tickets
@@ -92,10 +93,9 @@ def _log_row(ticket: tickets.Ticket, digest: bytes) -> tuple[object, ...]:
 # ------------------------------------------------------------------------------------------------------------- reading
 
 logs = tables.ticket_logs.c
-NEWEST = Key((logs.year, logs.number), is_descending=True)
-OLDEST = Key((logs.year, logs.number), is_descending=False)
 FILTER_DEPTH_MAX = 4
 FILTER_LEAVES_MAX = 50  # conditions in one filter, all its branches together
+EQUALS = ("user_id", "market_maker_id", "entity_type", "entity_id", "ip_address", "session_id")
 RELATED_MAX = 50  # tickets of one neighbourhood; a cancel-all has more children than anybody reads
 
 
@@ -127,6 +127,7 @@ class TicketFilter:
     session_id: UUID | None = None
     related_to: str | None = None
     error_codes: Sequence[str] | None = None
+    searches_payloads: bool = False  # whether `search` looks into payloads too: of ADMIN
     all_of: Sequence[TicketFilter] | None = None
     any_of: Sequence[TicketFilter] | None = None
     none_of: TicketFilter | None = None
@@ -144,64 +145,54 @@ class TicketFilter:
         return 1 + sum(branch.leaves() for branch in self.branches())
 
 
-def where(wanted: TicketFilter) -> ColumnElement[bool]:
+def where(wanted: TicketFilter, at: Columns = logs) -> ColumnElement[bool]:
     """Return the condition of a filter: the same for lists, live tail, statistics and exports.
 
-    Raises: InvalidInput (nested too deep, too large).
+    at: the columns to ask, of `ticket_logs` or of whatever has columns of the same names.
+    Raises: InvalidInput (nested too deep, too large, a search of too many words).
     """
     if wanted.depth() > FILTER_DEPTH_MAX or wanted.leaves() > FILTER_LEAVES_MAX:
         raise errors.InvalidInput(
             f"A filter has at most {FILTER_DEPTH_MAX} levels and {FILTER_LEAVES_MAX} parts.", field="filter"
         )
-    return _where(wanted)
+    return _where(wanted, at)
 
 
-def _where(wanted: TicketFilter) -> ColumnElement[bool]:
-    conditions: list[ColumnElement[bool]] = []
-    equal: list[tuple[ColumnElement[Any], Any]] = [
-        (logs.status, wanted.status),
-        (logs.user_id, wanted.user_id),
-        (logs.market_maker_id, wanted.market_maker_id),
-        (logs.entity_type, wanted.entity_type),
-        (logs.entity_id, wanted.entity_id),
-        (logs.ip_address, wanted.ip_address),
-        (logs.session_id, wanted.session_id),
-    ]
-    conditions += [column == value for column, value in equal if value is not None]
-    conditions += during(logs.timestamp, wanted.date_from, wanted.date_to)
-    if wanted.action_types is not None:
-        conditions.append(logs.action_type.in_([action.value for action in wanted.action_types]))
-    if wanted.error_codes is not None:
-        conditions.append(logs.error_code.in_(list(wanted.error_codes)))
+def _where(wanted: TicketFilter, at: Columns) -> ColumnElement[bool]:
+    asked = {name: getattr(wanted, name) for name in EQUALS}
+    conditions: list[ColumnElement[bool]] = [at[name] == value for name, value in asked.items() if value is not None]
+    if wanted.status is not None:  # written out: there is an index of the FAILED ones
+        conditions.append(at.status == literal_column(f"'{wanted.status.value}'"))
+    if wanted.date_from is not None or wanted.date_to is not None:
+        conditions += during(at.timestamp, wanted.date_from, wanted.date_to)
+    for name, values in (("action_type", wanted.action_types), ("error_code", wanted.error_codes)):
+        if values is not None:
+            conditions.append(at[name].in_([str(value) for value in values]))
     if wanted.has_market_maker is not None:
-        is_makers = logs.market_maker_id.is_not(None)
+        is_makers = at.market_maker_id.is_not(None)
         conditions.append(is_makers if wanted.has_market_maker else ~is_makers)
     if wanted.tags:
         tags = cast(list(wanted.tags), ARRAY(Text))
-        conditions.append(logs.tags.bool_op("@>" if wanted.needs_all_tags else "&&")(tags))
+        conditions.append(at.tags.bool_op("@>" if wanted.needs_all_tags else "&&")(tags))
     if wanted.related_to is not None:
         conditions.append(
-            logs.related_ticket_ids.bool_op("@>")(cast([wanted.related_to], ARRAY(Text)))
-            | logs.ticket_id.in_(
-                select(func.unnest(logs.related_ticket_ids)).where(logs.ticket_id == wanted.related_to).correlate(None)
-            )
+            at.related_ticket_ids.bool_op("@>")(cast([wanted.related_to], ARRAY(Text)))
+            | at.ticket_id.in_(_pointed_to_by(wanted.related_to))
         )
-    if wanted.search:
-        conditions.append(
-            logs.search.bool_op("@@")(func.websearch_to_tsquery(literal_column("'simple'::regconfig"), wanted.search))
-            | (logs.ticket_id == wanted.search.strip().upper())
-        )
-    conditions += [_where(branch) for branch in wanted.all_of or ()]
+    if found := search.parsed(wanted.search or ""):
+        places = [search.in_ticket(found, at), search.is_named(found, at)]
+        conditions.append(or_(*places, *([search.in_payload(found, at)] if wanted.searches_payloads else [])))
+    conditions += [_where(branch, at) for branch in wanted.all_of or ()]
     if wanted.any_of:
-        conditions.append(or_(*(_where(branch) for branch in wanted.any_of)))
+        conditions.append(or_(*(_where(branch, at) for branch in wanted.any_of)))
     if wanted.none_of is not None:
-        conditions.append(not_(func.coalesce(_where(wanted.none_of), false())))
+        conditions.append(not_(func.coalesce(_where(wanted.none_of, at), false())))
     return and_(true(), *conditions)
 
 
-def tickets_where(wanted: TicketFilter) -> Select[Any]:
-    """Return the statement of a list of tickets."""
-    return select(tables.ticket_logs).where(where(wanted))
+def _pointed_to_by(ticket_id: str) -> Select[Any]:
+    one = tables.ticket_logs.alias()
+    return select(func.unnest(one.c.related_ticket_ids)).where(one.c.ticket_id == ticket_id).correlate(None)
 
 
 def record_of(row: Row) -> TicketRecord:
@@ -228,16 +219,6 @@ def record_of(row: Row) -> TicketRecord:
         attempt_id=row["attempt_id"],
     )
     return TicketRecord(ticket, row["digest"])
-
-
-async def tickets_page(
-    reader: Reader, wanted: TicketFilter, window: Window, *, is_newest_first: bool = True
-) -> Page[TicketRecord]:
-    """Return tickets by their number.
-
-    Raises: InvalidInput.
-    """
-    return await page(reader, tickets_where(wanted), NEWEST if is_newest_first else OLDEST, window, record_of)
 
 
 async def tickets_by_id(reader: Reader, ticket_ids: Iterable[str]) -> dict[str, TicketRecord]:
