@@ -91,6 +91,20 @@ async def tickets_counted(reader: Reader, wanted: TicketFilter) -> tuple[int, bo
     return await read.count(reader, select(union(*keys).subquery())) if keys else (0, True)
 
 
+async def exported(reader: Reader, wanted: TicketFilter) -> ColumnElement[bool]:
+    """Return the condition of a whole list, with words looked up instead of looked for in every ticket.
+
+    Raises: InvalidInput.
+    """
+    condition, found = tickets.where(wanted), search.parsed(wanted.search or "")
+    if found is not None:
+        rest = replace(wanted, search=None)
+        keys = [source.whole() for source in _sources(found, rest)]
+        condition = tuple_(logs.year, logs.number).in_(union(*keys)) if keys else false()
+        condition = and_(condition, tickets.where(rest))
+    return and_(condition, _span(await _spanned(reader, wanted), logs))
+
+
 # ---------------------------------------------------------------------------------------------------------------- spans
 
 
@@ -213,8 +227,7 @@ def _sources(found: Search, rest: TicketFilter) -> list[_Source]:
     if found.ticket_id or found.uuid:
         sources.append(_Source(tables.ticket_logs, lambda at: search.is_named(found, at), rest, is_walked=False))
     if rest.searches_payloads and found.payloads:
-        asked = search.query(found.payloads)
-        sources.append(_Source(tables.ticket_payload_search, lambda at: at.search.bool_op("@@")(asked), rest))
+        sources.append(_Source(tables.ticket_payload_search, lambda at: search.in_words(found, at), rest))
         beyond = text("ticket_logs.txid >= (SELECT txid FROM ticket_folds WHERE name = 'words')")
         sources.append(
             _Source(tables.ticket_logs, lambda at: and_(beyond, search.in_payload(found, at)), rest, is_walked=False)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Text, and_, bindparam, exists, false, func, literal_column, or_, select
-from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy import ColumnElement, Text, and_, bindparam, cast, exists, false, func, literal_column, or_, select
+from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
 from sqlalchemy.sql.base import ColumnCollection, ReadOnlyColumnCollection
 
 from db import tables
@@ -24,6 +24,7 @@ from domain.tickets import parse_ticket_id
 
 WORDS_MAX = 32  # of one search
 WORD_LENGTH_MAX = 500  # no summary is longer, so nothing holds a longer word; PostgreSQL refuses one of 2,047 bytes
+CUT_AT = 255  # characters of a word of a payload
 _WORD = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
 _PART = re.compile(r"[^\W_]+")
 
@@ -83,11 +84,11 @@ def _words(phrase: str, word: str) -> str | None:
 
 
 def _parts(phrase: str, word: str) -> str | None:
-    """Write a term for words as payloads are cut, at everything that is neither letter nor digit."""
-    parts = _PART.findall(phrase or word)
+    """Write a term for words as payloads are cut, at everything that is neither letter nor digit, without places."""
+    parts = _PART.findall((phrase or word).lower())
     if not parts or len(phrase or word) > WORD_LENGTH_MAX:
         return None
-    return " <-> ".join(_quoted(part) for part in parts) + ("" if phrase else ":*")
+    return " & ".join(_quoted(part[:CUT_AT]) for part in parts) + ("" if phrase else ":*")
 
 
 def _quoted(word: str) -> str:
@@ -95,14 +96,12 @@ def _quoted(word: str) -> str:
     return f"'{escaped}'"
 
 
-def query(text: str) -> ColumnElement[Any]:
-    """Return a query that PostgreSQL reads; words are lower case in both."""
-    return func.to_tsquery(literal_column("'simple'::regconfig"), bindparam(None, text, Text))
-
-
 def in_ticket(wanted: Search, at: Columns) -> ColumnElement[bool]:
     """Return the condition that the words of a ticket match."""
-    return at.search.bool_op("@@")(query(wanted.tickets)) if wanted.tickets else false()
+    if wanted.tickets is None:
+        return false()
+    asked = func.to_tsquery(literal_column("'simple'::regconfig"), bindparam(None, wanted.tickets, Text))
+    return at.search.bool_op("@@")(asked)
 
 
 def is_named(wanted: Search, at: Columns) -> ColumnElement[bool]:
@@ -122,6 +121,11 @@ FRESH_WORDS: ColumnElement[Any] = func.ticket_payload_words(
 )
 
 
+def in_words(wanted: Search, at: Columns) -> ColumnElement[bool]:
+    """Return the condition that folded words of a payload match."""
+    return at.search.bool_op("@@")(cast(wanted.payloads, TSQUERY)) if wanted.payloads else false()
+
+
 def in_payload(wanted: Search, at: Columns) -> ColumnElement[bool]:
     """Return the condition that the words of a ticket's payload match, whether they are folded already or not."""
     if wanted.payloads is None:
@@ -135,7 +139,7 @@ def in_payload(wanted: Search, at: Columns) -> ColumnElement[bool]:
         .where(
             payloads.year == at.year,
             payloads.number == at.number,
-            func.coalesce(words.search, FRESH_WORDS).bool_op("@@")(query(wanted.payloads)),
+            func.coalesce(words.search, FRESH_WORDS).bool_op("@@")(cast(wanted.payloads, TSQUERY)),
         )
         .correlate_except(tables.ticket_payloads, tables.ticket_payload_search)
     )

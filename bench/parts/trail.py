@@ -114,12 +114,13 @@ def _say(begun: float, what: str) -> None:
 async def _people(owner: asyncpg.Connection[asyncpg.Record], people: People) -> None:
     await owner.executemany(
         "INSERT INTO users (id, email, name, role, password_hash, kyc_status, created_at, updated_at)"
-        " VALUES ($1::uuid, $1::uuid || '@bench.test', 'Somebody', $2::text, CASE WHEN $2::text = 'TRADER' THEN 'x' END, 'APPROVED',"
-        " now(), now())",
+        " VALUES ($1::uuid, $1::uuid || '@bench.test', 'Somebody', $2::text,"
+        " CASE WHEN $2::text = 'TRADER' THEN 'x' END, 'APPROVED', now(), now())",
         [(one, "TRADER" if index < TRADERS else "MARKET_MAKER") for index, one in enumerate(people.users)],
     )
     await owner.executemany(
-        "INSERT INTO market_maker_clients (id, user_id, name, created_at, updated_at) VALUES ($1, $2, $3, now(), now())",
+        "INSERT INTO market_maker_clients (id, user_id, name, created_at, updated_at)"
+        " VALUES ($1, $2, $3, now(), now())",
         [(one, people.users[TRADERS + index], f"MM-{index:02}") for index, one in enumerate(people.makers)],
     )
     await owner.executemany(
@@ -162,9 +163,7 @@ async def _words(database_url: str, part: int, count: int) -> None:
     owner = await asyncpg.connect(database_url)
     share = -(-count // WORKERS)
     select = search.FOLD.split("WHERE", maxsplit=1)[0]
-    await owner.execute(
-        f"{select} WHERE t.number BETWEEN {part * share + 1} AND {(part + 1) * share}", timeout=7_200
-    )
+    await owner.execute(f"{select} WHERE t.number BETWEEN {part * share + 1} AND {(part + 1) * share}", timeout=7_200)
     await owner.close()
 
 

@@ -21,13 +21,17 @@ INSERT INTO ticket_folds (name, txid) VALUES ('counts', '0'), ('words', '0');
 -- words of payloads -------------------------------------------------------------------------------------------------
 
 -- Values without the names of fields, cut at everything that is neither letter nor digit: ids too are found by a part.
--- jsonb::text does not depend on settings, so this is immutable; what is longer than 64 Ki characters is cut.
+-- jsonb::text does not depend on settings, so this is immutable. Bounded, since a tsvector takes neither a long word
+-- nor a megabyte: words are cut at 255 characters, payloads at 64 Ki.
 CREATE FUNCTION ticket_payload_words(request jsonb, response jsonb, before jsonb, after jsonb)
 RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT to_tsvector('simple'::regconfig, translate(
-        regexp_replace(left(concat_ws(' ', request::text, response::text, before::text, after::text), 65536),
-                       '"[A-Za-z]+": |\\[nrtbfu]', ' ', 'g'),
-        '-_.,:;@/\"{}[]()+=<>&#%*?!|~^`$''', repeat(' ', 31)))
+    SELECT coalesce(array_to_tsvector(array_agg(left(word, 255))), '')
+    FROM regexp_split_to_table(
+        lower(replace(replace(replace(
+            left(concat_ws(' ', request::text, response::text, before::text, after::text), 65536),
+            '\n', ' '), '\r', ' '), '\t', ' ')),
+        '[^[:alnum:]]+([a-z]+": [^[:alnum:]]*)*') AS word
+    WHERE word <> ''
 $$;
 
 CREATE TABLE ticket_payload_search (
