@@ -101,7 +101,8 @@ def in_ticket(wanted: Search, at: Columns) -> ColumnElement[bool]:
     if wanted.tickets is None:
         return false()
     asked = func.to_tsquery(literal_column("'simple'::regconfig"), bindparam(None, wanted.tickets, Text))
-    return at.search.bool_op("@@")(asked)
+    matches: ColumnElement[bool] = at.search.bool_op("@@")(asked)
+    return matches
 
 
 def is_named(wanted: Search, at: Columns) -> ColumnElement[bool]:

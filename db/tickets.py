@@ -96,6 +96,7 @@ logs = tables.ticket_logs.c
 FILTER_DEPTH_MAX = 4
 FILTER_LEAVES_MAX = 50  # conditions in one filter, all its branches together
 EQUALS = ("user_id", "market_maker_id", "entity_type", "entity_id", "ip_address", "session_id")
+SCAN_MAX = 20_000  # tickets that one read of the stream looks at
 RELATED_MAX = 50  # tickets of one neighbourhood; a cancel-all has more children than anybody reads
 
 
@@ -287,29 +288,50 @@ async def horizon(reader: Reader) -> Place:
     return Place(int(row["txid"]), 0, 0)
 
 
-async def released_since(
-    reader: Reader, place: Place, condition: ColumnElement[bool], limit: int
-) -> list[tuple[Place, TicketRecord]]:
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A part of the stream: what a filter lets through of it, where it ends, and whether more is there already."""
+
+    items: Sequence[tuple[Place, TicketRecord]]
+    place: Place
+    has_more: bool
+
+
+async def released_since(reader: Reader, place: Place, wanted: TicketFilter, limit: int) -> Released:
     """Return tickets behind a place in stream order, none of which a later commit can precede.
 
     Only transactions below the snapshot's xmin are shown: all of them have ended, so a low number that commits late
-    is not lost but comes later.
+    is not lost but comes later. One read looks at SCAN_MAX tickets, so a filter that fits few is no slow statement.
     """
     txid: ColumnElement[int] = literal_column("ticket_logs.txid")
-    statement = (
-        select(tables.ticket_logs, cast(txid, Text).label("place_txid"))
+    order = (txid, logs.year, logs.number)
+    scanned = (
+        select(
+            tables.ticket_logs,
+            cast(txid, Text).label("place_txid"),
+            func.row_number().over(order_by=order).label("nth"),
+        )
         .where(
-            condition,
             text("ticket_logs.txid < pg_snapshot_xmin(pg_current_snapshot())"),
             text(
                 "(ticket_logs.txid, ticket_logs.year, ticket_logs.number)"
                 " > (CAST(CAST(:after_txid AS text) AS xid8), :after_year, :after_number)"
             ).bindparams(after_txid=str(place.txid), after_year=place.year, after_number=place.number),
         )
-        .order_by(txid, logs.year, logs.number)
+        .order_by(*order)
+        .limit(SCAN_MAX)
+        .subquery("scanned")
+    )
+    fits = where(wanted, scanned.c)
+    rows = await reader.rows(
+        select(scanned, fits.label("fits"))
+        .where(or_(fits, scanned.c.nth == SCAN_MAX))
+        .order_by(scanned.c.nth)
         .limit(limit)
     )
-    return [
-        (Place(int(row["place_txid"]), row["year"], row["number"]), record_of(row))
-        for row in await reader.rows(statement)
-    ]
+    found = [(Place(int(row["place_txid"]), row["year"], row["number"]), row) for row in rows]
+    return Released(
+        items=[(position, record_of(row)) for position, row in found if row["fits"]],
+        place=found[-1][0] if found else place,
+        has_more=len(found) == limit or (bool(found) and found[-1][1]["nth"] == SCAN_MAX),
+    )
