@@ -5,7 +5,8 @@ begins. Three things are not left to the planner, which assumes that whatever is
 
 - Keys first: the page's keys are read from an index alone, then its rows. A walk over all tickets never looks cheaper.
 - Several values of one field are one walk each, merged.
-- Words: rare ones are looked up and sorted; of frequent ones the newest tickets are looked through first.
+- Words, tags and relations: rare ones are looked up and sorted; of frequent ones the newest tickets are looked
+  through first.
 
 A window of time is also one of numbers, since leases of numbers are taken and closed in time.
 """
@@ -16,6 +17,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 from typing import Any, TypeAlias
 
 from sqlalchemy import (
@@ -37,7 +39,7 @@ from db.read import COUNT_MAX, Key, Page, Reader, Window
 from db.search import Columns, Search
 from db.tickets import TicketFilter, TicketRecord, record_of
 
-RARE_MAX = COUNT_MAX  # matches that are looked up and sorted at once, by the planner's estimate
+RARE_MAX = 1_000  # matches that are looked up and sorted at once, by the planner's estimate
 PROBE_TICKETS = 20_000  # newest tickets that are looked through for frequent words: some 30 ms
 LEASE_SLACK_S = 60  # a ticket's time is taken before its number's lease, by less than a transaction may last
 
@@ -82,12 +84,9 @@ async def tickets_counted(reader: Reader, wanted: TicketFilter) -> tuple[int, bo
     condition, found = tickets.where(wanted), search.parsed(wanted.search or "")
     if found is None or not wanted.searches_payloads:
         return await read.count(reader, select(tables.ticket_logs).where(condition))
-    keys = [
-        select(place.c.year, place.c.number)
-        for place in (
-            source.whole().limit(COUNT_MAX + 1).subquery() for source in _sources(found, replace(wanted, search=None))
-        )
-    ]
+    sources = await _places_of_words(reader, found, replace(wanted, search=None))
+    bounded = [source.whole().limit(COUNT_MAX + 1).subquery() for source in sources]
+    keys = [select(place.c.year, place.c.number) for place in bounded]
     return await read.count(reader, select(union(*keys).subquery())) if keys else (0, True)
 
 
@@ -99,7 +98,7 @@ async def exported(reader: Reader, wanted: TicketFilter) -> ColumnElement[bool]:
     condition, found = tickets.where(wanted), search.parsed(wanted.search or "")
     if found is not None:
         rest = replace(wanted, search=None)
-        keys = [source.whole() for source in _sources(found, rest)]
+        keys = [source.whole() for source in await _places_of_words(reader, found, rest)]
         condition = tuple_(logs.year, logs.number).in_(union(*keys)) if keys else false()
         condition = and_(condition, tickets.where(rest))
     return and_(condition, _span(await _spanned(reader, wanted), logs))
@@ -160,8 +159,12 @@ async def _keys(
     """Return the keys of a page and one more: as a statement, or as what several statements found."""
     tickets.where(wanted)  # refuses what is too large, also of the parts taken out below
     span = await _spanned(reader, wanted)
-    if found := search.parsed(wanted.search or ""):
-        return await _searched(reader, found, wanted, span, window, is_newest_first)
+    if sources := await _sources(reader, wanted):
+        keys: set[Place] = set()  # what two sources give is one
+        for source in sources:
+            keys.update(await _keys_of(reader, source, span, window, is_newest_first))
+        is_descending = is_newest_first != window.is_backward
+        return list(itertools.islice(sorted(keys, reverse=is_descending), window.size + 1))
     key = key_of(logs, is_newest_first=is_newest_first)
     walks = [
         read.cut(select(logs.year, logs.number).where(tickets.where(one), _span(span, logs)), key, window)
@@ -183,12 +186,13 @@ def _single_valued(wanted: TicketFilter) -> list[TicketFilter]:
     return [wanted]
 
 
-# ---------------------------------------------------------------------------------------------------------------- words
+# -------------------------------------------------------------------------------------------------------------- sources
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Where words are looked for: a table with year and number, what must match in it, and the rest of the filter.
+    """Where a page is looked for that no index has in order: a table with year and number, what must match in it, and
+    the rest of the filter.
 
     is_walked: whether the table is worth a walk from its newest rows.
     """
@@ -219,45 +223,50 @@ class _Source:
         return statement.join(tables.ticket_logs, is_same).where(tickets.where(self.rest))
 
 
-def _sources(found: Search, rest: TicketFilter) -> list[_Source]:
-    """Return where a search has to look."""
+async def _sources(reader: Reader, wanted: TicketFilter) -> list[_Source]:
+    """Return where a page has to be looked for that no index has in order; none when one has."""
+    found = search.parsed(wanted.search or "")
+    if found is not None:
+        return await _places_of_words(reader, found, replace(wanted, search=None))
+    if (ticket_id := wanted.related_to) is not None:
+        rest = replace(wanted, related_to=None)
+        both = (tickets.points_to, tickets.is_pointed_to_by)
+        return [_Source(tables.ticket_logs, partial(way, ticket_id), rest, is_walked=False) for way in both]
+    if wanted.tags:
+        tagged, rest = replace(TicketFilter(), tags=wanted.tags, needs_all_tags=wanted.needs_all_tags), wanted
+        return [_Source(tables.ticket_logs, partial(tickets.where, tagged), replace(rest, tags=None))]
+    return []
+
+
+async def _places_of_words(reader: Reader, found: Search, rest: TicketFilter) -> list[_Source]:
     sources: list[_Source] = []
-    if found.tickets:
-        sources.append(_Source(tables.ticket_logs, lambda at: search.in_ticket(found, at), rest))
     if found.ticket_id or found.uuid:
-        sources.append(_Source(tables.ticket_logs, lambda at: search.is_named(found, at), rest, is_walked=False))
+        sources.append(_Source(tables.ticket_logs, partial(search.is_named, found), rest, is_walked=False))
+    if found.tickets:
+        sources.append(_Source(tables.ticket_logs, partial(search.in_ticket, found), rest))
     if rest.searches_payloads and found.payloads:
-        sources.append(_Source(tables.ticket_payload_search, lambda at: search.in_words(found, at), rest))
-        beyond = text("ticket_logs.txid >= (SELECT txid FROM ticket_folds WHERE name = 'words')")
+        sources.append(_Source(tables.ticket_payload_search, partial(search.in_words, found), rest))
+        # Written out, so that the planner sees how few tickets lie beyond it; what is folded meanwhile is found twice.
+        (fold,) = await reader.sql("SELECT txid::text AS txid FROM ticket_folds WHERE name = 'words'")
+        beyond = text(f"ticket_logs.txid >= '{int(fold['txid'])}'::xid8")
         sources.append(
             _Source(tables.ticket_logs, lambda at: and_(beyond, search.in_payload(found, at)), rest, is_walked=False)
         )
     return sources
 
 
-async def _searched(
-    reader: Reader, found: Search, wanted: TicketFilter, span: Span | None, window: Window, is_newest_first: bool
-) -> list[Place]:
-    """Return the keys of a page of a search; one that two sources give is one."""
-    keys: set[Place] = set()
-    for source in _sources(found, replace(wanted, search=None)):
-        keys.update(await _keys_of(reader, source, span, window, is_newest_first))
-    is_descending = is_newest_first != window.is_backward
-    return list(itertools.islice(sorted(keys, reverse=is_descending), window.size + 1))
-
-
 async def _keys_of(
     reader: Reader, source: _Source, span: Span | None, window: Window, is_newest_first: bool
 ) -> list[Place]:
-    """Walk from the page on where the words are frequent; look them up and sort where they are not, or not there."""
+    """Walk from the page on where matches are frequent; look them up and sort where they are not, or not there."""
 
     def key(at: Columns) -> Key:
         return key_of(at, is_newest_first=is_newest_first)
 
     size = window.size + 1
     if source.is_walked:
-        of_words: Select[Any] = select(source.table.c.year).where(source.match(source.table.c))
-        if await reader.estimate(of_words) > RARE_MAX:
+        matches: Select[Any] = select(source.table.c.year).where(source.match(source.table.c))
+        if await reader.estimate(matches) > RARE_MAX:
             walked = source.walk(span, key, window)
             rows = await reader.rows(read.ordered(walked, key(walked.selected_columns), window).limit(size))
             if len(rows) == size:

@@ -26,6 +26,7 @@ WORDS_MAX = 32  # of one search
 WORD_LENGTH_MAX = 500  # no summary is longer, so nothing holds a longer word; PostgreSQL refuses one of 2,047 bytes
 CUT_AT = 255  # characters of a word of a payload
 _WORD = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
+_TICKET = re.compile(r"TKT-(\d{4})-(\d+)", re.ASCII | re.IGNORECASE)
 _PART = re.compile(r"[^\W_]+")
 
 Columns: TypeAlias = ReadOnlyColumnCollection[str, Any] | ColumnCollection[str, Any]
@@ -35,7 +36,7 @@ Columns: TypeAlias = ReadOnlyColumnCollection[str, Any] | ColumnCollection[str, 
 class Search:
     """What a text asks for: one query for the words of tickets, one for those of payloads, and the id that it is.
 
-    A query is None when nothing can match it.
+    A query is None when nothing can match it, or when the id says it better.
     """
 
     tickets: str | None
@@ -57,7 +58,7 @@ def parsed(text: str) -> Search | None:
         raise errors.InvalidInput(f"A search has at most {WORDS_MAX} words.", field="filter", found=len(terms))
     number = parse_ticket_id(text.upper())
     return Search(
-        tickets=_query([(is_absent, _words(phrase, word)) for is_absent, phrase, word in terms]),
+        tickets=None if number else _query([(is_absent, _words(phrase, word)) for is_absent, phrase, word in terms]),
         payloads=_query([(is_absent, _parts(phrase, word)) for is_absent, phrase, word in terms]),
         ticket_id=text.upper() if number else None,
         uuid=uuid_or_none(text),
@@ -78,6 +79,8 @@ def _words(phrase: str, word: str) -> str | None:
         return None
     if phrase:
         return _quoted(phrase)
+    if numbered := _TICKET.fullmatch(word):  # as PostgreSQL cuts it; only the last part is a beginning
+        return f"'tkt' <-> '-{numbered[1]}' <-> '-{numbered[2]}':*"
     if word.isascii() and word.isdigit():
         return f"{_quoted(word)}:* | {_quoted(f'-{word}')}:*"
     return f"{_quoted(word)}:*"

@@ -161,12 +161,12 @@ async def stats(
 
     Raises: InvalidInput (filter, time zone, more than BUCKETS_MAX buckets).
     """
-    condition = tickets.where(wanted)
+    tickets.where(wanted)  # refuses a filter that is too large
     if not 0 < len(time_zone) <= TIME_ZONE_LENGTH_MAX:
         raise errors.InvalidInput("There is no such time zone; Europe/Berlin is one.", field="timeZone")
     found = Stats()
     async with reader.snapshot() as snapshot:
-        source = _Source(wanted, condition)
+        source = await _source(snapshot, wanted)
         if Part.TOTALS in parts:
             await _totals(snapshot, source, found)
         if Part.USERS in parts:
@@ -181,15 +181,23 @@ async def stats(
 # ------------------------------------------------------------------------------------------------------- where to count
 
 logs, counts = tables.ticket_logs.c, tables.ticket_counts.c
-FOLDED_UPTO = "(SELECT txid FROM ticket_folds WHERE name = 'counts')"
+
+
+async def _source(snapshot: Snapshot, wanted: TicketFilter) -> _Source:
+    """Return what a filter counts, as far as the fold has come in this snapshot."""
+    (fold,) = await snapshot.sql("SELECT txid::text AS txid FROM ticket_folds WHERE name = 'counts'")
+    return _Source(wanted, int(fold["txid"]))
 
 
 class _Source:
     """The rows that a filter counts: (the columns told apart, at, tickets, last_at)."""
 
-    def __init__(self, wanted: TicketFilter, condition: ColumnElement[bool]) -> None:
+    def __init__(self, wanted: TicketFilter, folded_upto: int) -> None:
         self.wanted = wanted
-        self.condition = condition  # of tickets, whole
+        self.condition = tickets.where(wanted)
+        # Written out, so that the planner sees how few tickets lie beyond.
+        self.is_fresh = text(f"ticket_logs.txid >= '{folded_upto}'::xid8")
+        self.is_folded = text(f"ticket_logs.txid < '{folded_upto}'::xid8")
         self.used = _columns_of(replace(wanted, date_from=None, date_to=None))
 
     def rows(self, groups: Set[str], finest: Grain = Grain.DAY) -> CompoundSelect[Any] | Select[Any]:
@@ -211,12 +219,9 @@ class _Source:
             )
             for grain, start, end in pieces
         ]
-        selects.append(_tickets(and_(self.condition, text(f"ticket_logs.txid >= {FOLDED_UPTO}"))))
+        selects.append(_tickets(and_(self.condition, self.is_fresh)))
         selects += [
-            _tickets(
-                and_(self.condition, *during(logs.timestamp, start, end), text(f"ticket_logs.txid < {FOLDED_UPTO}"))
-            )
-            for start, end in edges
+            _tickets(and_(self.condition, *during(logs.timestamp, start, end), self.is_folded)) for start, end in edges
         ]
         return union_all(*selects)
 

@@ -7,13 +7,11 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
-    Select,
     Text,
     and_,
     cast,
@@ -176,10 +174,7 @@ def _where(wanted: TicketFilter, at: Columns) -> ColumnElement[bool]:
         tags = cast(list(wanted.tags), ARRAY(Text))
         conditions.append(at.tags.bool_op("@>" if wanted.needs_all_tags else "&&")(tags))
     if wanted.related_to is not None:
-        conditions.append(
-            at.related_ticket_ids.bool_op("@>")(cast([wanted.related_to], ARRAY(Text)))
-            | at.ticket_id.in_(_pointed_to_by(wanted.related_to))
-        )
+        conditions.append(points_to(wanted.related_to, at) | is_pointed_to_by(wanted.related_to, at))
     if found := search.parsed(wanted.search or ""):
         places = [search.in_ticket(found, at), search.is_named(found, at)]
         conditions.append(or_(*places, *([search.in_payload(found, at)] if wanted.searches_payloads else [])))
@@ -191,9 +186,18 @@ def _where(wanted: TicketFilter, at: Columns) -> ColumnElement[bool]:
     return and_(true(), *conditions)
 
 
-def _pointed_to_by(ticket_id: str) -> Select[Any]:
+def points_to(ticket_id: str, at: Columns = logs) -> ColumnElement[bool]:
+    """Return the condition that a ticket points back to one."""
+    is_named: ColumnElement[bool] = at.related_ticket_ids.bool_op("@>")(cast([ticket_id], ARRAY(Text)))
+    return is_named
+
+
+def is_pointed_to_by(ticket_id: str, at: Columns = logs) -> ColumnElement[bool]:
+    """Return the condition that one points back to a ticket."""
     one = tables.ticket_logs.alias()
-    return select(func.unnest(one.c.related_ticket_ids)).where(one.c.ticket_id == ticket_id).correlate(None)
+    named = select(func.unnest(one.c.related_ticket_ids)).where(one.c.ticket_id == ticket_id).correlate(None)
+    is_named: ColumnElement[bool] = at.ticket_id.in_(named)
+    return is_named
 
 
 def record_of(row: Row) -> TicketRecord:
