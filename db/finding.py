@@ -116,9 +116,11 @@ class Span:
 
 
 _FIRST = """
-SELECT year, lo FROM ticket_leases
-WHERE closed_at IS NULL OR closed_at >= CAST(:at AS timestamptz) - make_interval(secs => :slack)
-ORDER BY year, lo LIMIT 1
+SELECT year, lo FROM (
+    (SELECT year, lo FROM ticket_leases WHERE closed_at IS NULL ORDER BY year, lo LIMIT 1)
+    UNION ALL (SELECT year, lo FROM ticket_leases
+               WHERE closed_at >= CAST(:at AS timestamptz) - make_interval(secs => :slack) ORDER BY year, lo LIMIT 1)
+) AS open_then ORDER BY year, lo LIMIT 1
 """
 _LAST = """
 SELECT year, hi FROM ticket_leases WHERE leased_at < CAST(:at AS timestamptz) + make_interval(secs => :slack)

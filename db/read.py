@@ -57,6 +57,7 @@ class Reader:
             settings["role"] = role
         engine = create_async_engine(
             sqlalchemy_url(url),
+            isolation_level="AUTOCOMMIT",
             pool_size=size_max,
             max_overflow=0,
             pool_timeout=POOL_TIMEOUT_S,
@@ -68,7 +69,7 @@ class Reader:
                 "command_timeout": STATEMENT_TIMEOUT_S * 2,
             },
         )
-        return cls(engine.execution_options(isolation_level="AUTOCOMMIT"))
+        return cls(engine)
 
     async def rows(self, statement: Select[Any]) -> Sequence[RowMapping]:
         """Run one statement."""

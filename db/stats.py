@@ -1,7 +1,7 @@
 """Statistics of tickets, exact to the row: folded counts, plus the tickets beyond the fold, plus the edges of a window.
 
-`ticket_counts` holds counts by minute, quarter of an hour and day (UTC), each in four details: by status; by status,
-action and error; by status and user; by all of these and market maker. They are folded behind the write path
+`ticket_counts` holds counts by minute, quarter of an hour, day (UTC) and 30 days, each in four details: by status; by
+status, action and error; by status and user; by all of these and market maker. They are folded behind the write path
 (`db.folds`). A question takes the least detail that tells its filter and its groups apart, the coarsest grains that
 fill its window, and adds, in the same snapshot, what is not folded yet and the minutes at the edges of the window. A
 filter beyond these columns counts rows.
@@ -22,6 +22,9 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     DateTime,
+    FromClause,
+    Function,
+    Integer,
     Select,
     and_,
     cast,
@@ -71,9 +74,11 @@ class Grain(StrEnum):
     MINUTE = "MINUTE"
     QUARTER = "QUARTER"
     DAY = "DAY"
+    PERIOD = "PERIOD"
 
 
-LENGTHS = {Grain.MINUTE: timedelta(minutes=1), Grain.QUARTER: timedelta(minutes=15), Grain.DAY: timedelta(days=1)}
+LENGTHS = {Grain.MINUTE: timedelta(minutes=1), Grain.QUARTER: timedelta(minutes=15), Grain.DAY: timedelta(days=1),
+           Grain.PERIOD: timedelta(days=30)}  # fmt: skip
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 # Folding: the tickets of the transactions from $1 up to, not including, $2.
@@ -88,7 +93,8 @@ SELECT d.detail, g.grain, date_bin(g.length, t."timestamp", timestamptz '2000-01
        count(*), max(t."timestamp")
 FROM ticket_logs t
 CROSS JOIN (VALUES ('STATUS'), ('ACTION'), ('USER'), ('FULL')) AS d(detail)
-CROSS JOIN (VALUES ('MINUTE', interval '1 minute'), ('QUARTER', interval '15 minutes'), ('DAY', interval '1 day'))
+CROSS JOIN (VALUES ('MINUTE', interval '1 minute'), ('QUARTER', interval '15 minutes'), ('DAY', interval '1 day'),
+                   ('PERIOD', interval '30 days'))
     AS g(grain, length)
 WHERE t.txid >= $1::text::xid8 AND t.txid < $2::text::xid8
 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
@@ -200,13 +206,13 @@ class _Source:
         self.is_folded = text(f"ticket_logs.txid < '{folded_upto}'::xid8")
         self.used = _columns_of(replace(wanted, date_from=None, date_to=None))
 
-    def rows(self, groups: Set[str], finest: Grain = Grain.DAY) -> CompoundSelect[Any] | Select[Any]:
-        """Return the rows that tell `groups` apart, in grains not longer than `finest`."""
+    def rows(self, groups: Set[str], longest: Grain = Grain.PERIOD) -> CompoundSelect[Any] | Select[Any]:
+        """Return the rows that tell `groups` apart, in grains not longer than `longest`."""
         if self.used is None:
             return _tickets(self.condition)
         needed = self.used | groups
         detail = next(detail for detail in Detail if needed <= TOLD_APART[detail])
-        pieces, edges = _pieces(self.wanted.date_from, self.wanted.date_to, finest)
+        pieces, edges = _pieces(self.wanted.date_from, self.wanted.date_to, longest)
         of_counts = tickets.where(replace(self.wanted, date_from=None, date_to=None), counts)
         selects = [
             select(
@@ -316,9 +322,8 @@ async def _totals(snapshot: Snapshot, source: _Source, found: Stats) -> None:
     rows = source.rows({"status", "action_type", "error_code"}).subquery()
     groups = (rows.c.status, rows.c.action_type, rows.c.error_code)
     counted = await snapshot.rows(
-        select(*groups, func.sum(rows.c.tickets).label("tickets"), func.max(rows.c.last_at).label("last_at"))
-        .group_by(*groups)
-    )  # fmt: skip
+        select(*groups, _sum(rows).label("tickets"), func.max(rows.c.last_at).label("last_at")).group_by(*groups)
+    )
     actions: dict[str, list[int]] = {}
     codes: dict[str, tuple[int, datetime]] = {}
     for row in counted:
@@ -335,6 +340,11 @@ async def _totals(snapshot: Snapshot, source: _Source, found: Stats) -> None:
     found.codes = _most([Count(code, count, count, last_at) for code, (count, last_at) in codes.items()])
 
 
+def _sum(rows: FromClause) -> Function[Any]:
+    """Add counts up; the sum of 32-bit numbers is a 64-bit one, that of 64-bit numbers a slow decimal."""
+    return func.sum(cast(rows.c.tickets, Integer))
+
+
 def _most(found: list[Count]) -> list[Count]:
     return sorted(found, key=lambda one: (-one.count, str(one.of)))
 
@@ -342,7 +352,7 @@ def _most(found: list[Count]) -> list[Count]:
 async def _users(snapshot: Snapshot, source: _Source, found: Stats) -> None:
     """Count by user, those with most tickets first."""
     rows = source.rows({"status", "user_id"}).subquery()
-    in_all = func.sum(rows.c.tickets)
+    in_all = _sum(rows)
     failed = func.coalesce(in_all.filter(rows.c.status == "FAILED"), 0)
     counted = await snapshot.rows(
         select(rows.c.user_id, in_all.label("tickets"), failed.label("failed"))
@@ -410,7 +420,9 @@ async def _times(snapshot: Snapshot, source: _Source, found: Stats, bucket: Time
         local = func.timezone(time_zone, rows.c.at)
         bar = func.timezone(time_zone, func.date_trunc(chosen.value.lower(), local))
     counted = await snapshot.rows(
-        select(bar.label("bar"), rows.c.status, func.sum(rows.c.tickets).label("tickets")).group_by(bar, rows.c.status)
+        select(bar.label("bar"), rows.c.status, func.sum(cast(rows.c.tickets, Integer)).label("tickets")).group_by(
+            bar, rows.c.status
+        )
     )
     by_bar: dict[Any, list[int]] = {}
     for row in counted:

@@ -9,6 +9,9 @@ CREATE INDEX ticket_logs_entity_type ON ticket_logs (entity_type, year, number) 
 CREATE INDEX ticket_logs_for_makers ON ticket_logs (year, number) WHERE market_maker_id IS NOT NULL;
 CREATE INDEX ticket_logs_for_nobody ON ticket_logs (year, number) WHERE market_maker_id IS NULL;
 
+-- Which numbers a window of time can hold.
+CREATE INDEX ticket_leases_closed ON ticket_leases (closed_at, year, lo) WHERE closed_at IS NOT NULL;
+
 -- A page reads keys from an index alone as long as the map of visible pages is fresh.
 ALTER TABLE ticket_logs SET (autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 
@@ -48,7 +51,7 @@ CREATE INDEX ticket_payload_search_words ON ticket_payload_search USING gin (sea
 -- detail: which of the columns are told apart; those that are not are NULL. Each detail is there in each grain.
 CREATE TABLE ticket_counts (
     detail text NOT NULL CHECK (detail IN ('STATUS', 'ACTION', 'USER', 'FULL')),
-    grain text NOT NULL CHECK (grain IN ('MINUTE', 'QUARTER', 'DAY')),
+    grain text NOT NULL CHECK (grain IN ('MINUTE', 'QUARTER', 'DAY', 'PERIOD')),
     starts_at timestamptz NOT NULL,
     status text NOT NULL,
     action_type text,
