@@ -79,9 +79,11 @@ def put(arguments: dict[str, Any], path: tuple[str | int, ...], value: str) -> d
 def literally(name: str, arguments: dict[str, Any]) -> str:
     """Write a document with the arguments in it."""
     types = mutation_fields()[name].args
-    written = ", ".join(
-        f"{key}: {print_ast(value_to_literal(value, types[key].type))}" for key, value in arguments.items()
-    )
+    written = []
+    for key, value in arguments.items():
+        literal = value_to_literal(value, types[key].type)
+        assert literal is not None
+        written.append(f"{key}: {print_ast(literal)}")
     return f"mutation {{ {name}({', '.join(written)}) {{ ticketId }} }}"
 
 
