@@ -66,17 +66,18 @@ def parsed(text: str) -> Search | None:
 
 
 def _query(terms: Sequence[tuple[bool, str | None]]) -> str | None:
-    """Join terms; a term without a word, or with one that nothing can hold, matches nothing."""
+    """Join terms; one of signs alone is left out, one that nothing can hold (None) matches nothing."""
     if any(query is None and not is_absent for is_absent, query in terms):
         return None
-    wanted = [f"!({query})" if is_absent else f"({query})" for is_absent, query in terms if query is not None]
-    return " & ".join(wanted) or None
+    return " & ".join(f"!({query})" if is_absent else f"({query})" for is_absent, query in terms if query) or None
 
 
 def _words(phrase: str, word: str) -> str | None:
     """Write a term for words as PostgreSQL cuts them: a number may have been read with the dash before it."""
-    if len(phrase or word) > WORD_LENGTH_MAX or not _PART.search(phrase or word):
+    if len(phrase or word) > WORD_LENGTH_MAX:
         return None
+    if not _PART.search(phrase or word):
+        return ""
     if phrase:
         return _quoted(phrase)
     if numbered := _TICKET.fullmatch(word):  # as PostgreSQL cuts it; only the last part is a beginning
@@ -88,9 +89,11 @@ def _words(phrase: str, word: str) -> str | None:
 
 def _parts(phrase: str, word: str) -> str | None:
     """Write a term for words as payloads are cut, at everything that is neither letter nor digit, without places."""
-    parts = _PART.findall((phrase or word).lower())
-    if not parts or len(phrase or word) > WORD_LENGTH_MAX:
+    if len(phrase or word) > WORD_LENGTH_MAX:
         return None
+    parts = _PART.findall((phrase or word).lower())
+    if not parts:
+        return ""
     return " & ".join(_quoted(part[:CUT_AT]) for part in parts) + ("" if phrase else ":*")
 
 
