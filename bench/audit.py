@@ -149,6 +149,8 @@ async def trails(sizes: list[int], home: Path | None) -> AsyncIterator[dict[int,
     """Start a server and give the URL of a trail of each size; those that are there already are taken as they are."""
     with contextlib.ExitStack() as stack:
         folder = home or reachable(stack.enter_context(TemporaryDirectory(prefix="carbondesk-bench-")))
+        if home is None:
+            stack.callback(embedded.erase, folder)
         servers = stack.enter_context(embedded.start(folder, lambda _: None, durable=True))
         urls = {}
         owner = await asyncpg.connect(servers.urls.database_url)
@@ -163,11 +165,7 @@ async def trails(sizes: list[int], home: Path | None) -> AsyncIterator[dict[int,
             await trail.load(named(servers.urls.database_url, f"{name}_loading"), size)
             await owner.execute(f"ALTER DATABASE {name}_loading RENAME TO {name}")
         await owner.close()
-        try:
-            yield urls
-        finally:
-            if home is None:
-                stack.callback(embedded.erase, folder)
+        yield urls
 
 
 async def known_of(url: str) -> dict[str, Any]:

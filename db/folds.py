@@ -16,12 +16,13 @@ from db import search, stats
 from db.unit import LOST, OVERDUE, Pool
 from domain.errors import Busy
 
-TICKETS_MAX = 1_000  # of one transaction, which holds back the live stream while it runs: some 30 ms
 FOLD_EVERY_S = 2.0  # so much of the busiest market a reader has to add by himself
 FOLDS: Mapping[str, str] = {"counts": stats.FOLD, "words": search.FOLD}
+# Tickets of one transaction, which holds back the live stream while it runs: some 50 ms.
+TICKETS_MAX: Mapping[str, int] = {"counts": 500, "words": 250}
 log = structlog.get_logger(__name__)
 
-# From where to where the next step goes: up to the lowest running transaction, at most about :most tickets.
+# From where to where the next step goes: up to the lowest running transaction, at most about $2 tickets.
 _STEP = """
 SELECT f.txid::text AS after, least(pg_snapshot_xmin(pg_current_snapshot()), greatest(
            coalesce((SELECT t.txid FROM ticket_logs t WHERE t.txid >= f.txid ORDER BY t.txid OFFSET $2 LIMIT 1),
@@ -48,11 +49,12 @@ async def watch(pool: Pool) -> None:
         await asyncio.sleep(FOLD_EVERY_S)
 
 
-async def step(pool: Pool, name: str, tickets_max: int = TICKETS_MAX) -> bool:
+async def step(pool: Pool, name: str, tickets_max: int | None = None) -> bool:
     """Fold the next tickets; return whether there were any.
 
     Locks: the fold's row; whoever does not get it leaves the work to the one who has it.
     """
+    tickets_max = TICKETS_MAX[name] if tickets_max is None else tickets_max
     planned = await pool.fetchrow(_STEP, name, tickets_max)
     assert planned is not None, f"no fold {name}"
     if not planned["is_behind"] and not planned["is_of_another_server"]:
