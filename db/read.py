@@ -237,7 +237,8 @@ def finished(rows: Sequence[RowMapping], window: Window, read: Callable[[RowMapp
     has_more, rows = len(rows) > size, rows[:size]
     if window.is_backward:
         rows = rows[::-1]
-    items = [(_encode([row[name] for name in row if name.startswith("key_")]), read(row)) for row in rows]
+    names = [name for name in rows[0] if name.startswith("key_")] if rows else []
+    items = [(_encode([row[name] for name in names]), read(row)) for row in rows]
     if window.is_backward:
         return Page(items, has_next=window.before is not None, has_previous=has_more)
     return Page(items, has_next=has_more, has_previous=window.after is not None)

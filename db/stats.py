@@ -200,6 +200,7 @@ class _Source:
 
     def __init__(self, wanted: TicketFilter, folded_upto: int) -> None:
         self.wanted = wanted
+        self.folded_upto = folded_upto
         self.condition = tickets.where(wanted)
         # Written out, so that the planner sees how few tickets lie beyond.
         self.is_fresh = text(f"ticket_logs.txid >= '{folded_upto}'::xid8")
@@ -458,15 +459,28 @@ async def _bars(
 
 
 async def _window(snapshot: Snapshot, source: _Source) -> tuple[datetime, datetime] | None:
-    """Return the window of a chart; where the filter leaves it open, from the first ticket until now."""
+    """Return the window of a chart; where the filter leaves it open, from the first ticket until now.
+
+    The first is known to a quarter of an hour: the quarters of the first day tell it.
+    """
     start, end = source.wanted.date_from, source.wanted.date_to
     if start is None or end is None:
-        rows = source.rows({"status"}).subquery()
-        ends: list[Any] = [func.min(rows.c.at), func.max(rows.c.last_at), func.now()]
-        (row,) = await snapshot.rows(select(*ends))
-        first, last, now = list[Any](row.values())
-        start = start or first or end
+        first, last, now = await _ends(snapshot, source, Grain.DAY)
+        if start is None and first is not None:
+            day = replace(source.wanted, date_from=first, date_to=min(first + LENGTHS[Grain.DAY], end or now))
+            start = (await _ends(snapshot, _Source(day, source.folded_upto), Grain.QUARTER))[0] or first
+        start = start or end
         if start is None:
             return None
         end = end or (now if last is None else max(now, last + timedelta(microseconds=1)))
     return (start, end) if start < end else None
+
+
+async def _ends(
+    snapshot: Snapshot, source: _Source, longest: Grain
+) -> tuple[datetime | None, datetime | None, datetime]:
+    rows = source.rows({"status"}, longest).subquery()
+    ends: list[Any] = [func.min(rows.c.at), func.max(rows.c.last_at), func.now()]
+    (row,) = await snapshot.rows(select(*ends))
+    first, last, now = list[Any](row.values())
+    return first, last, now

@@ -375,6 +375,15 @@ async def test_without_a_bucket_one_is_chosen_that_suits_the_window(api: Api, tr
         assert len(bars) <= 200
 
 
+async def test_an_open_window_begins_with_the_first_ticket(api: Api, trail: Trail) -> None:
+    (row,) = await api.sql('SELECT min("timestamp") AS first FROM ticket_logs')
+    for bucket, length in (("HOUR", timedelta(hours=1)), ("DAY", timedelta(days=1))):
+        wanted = {"dateTo": (row["first"] + timedelta(days=4)).isoformat()}
+        bars = (await api.ask(STATS, filter=wanted, bucket=bucket))["ticketStats"]["actionsOverTime"]
+        assert row["first"] - length < datetime.fromisoformat(bars[0]["from"]) <= row["first"]
+        assert bars[0]["successCount"] + bars[0]["failedCount"] > 0
+
+
 async def test_an_analyst_may_count_and_a_trader_may_not(api: Api, trail: Trail) -> None:
     trader = await api.trader(kyc=False)
     assert (await api.ask(STATS, trader.token)).errors[0]["extensions"] == {"code": "FORBIDDEN"}
