@@ -285,7 +285,7 @@ class Tickets(SchemaExtension):
     ) -> Answer[Any]:
         services = self.context.services
         try:
-            if holds_secret:
+            if holds_secret and declared.policy is not Policy.ANYONE:  # a login keeps nothing but its redacted ticket
                 raise InvalidInput(EXPOSED)
             if attempt.idempotency_key is not None:
                 idempotency.check(attempt.idempotency_key)
