@@ -17,6 +17,8 @@ from tests.world import PASSWORD, Api, Trader
 
 MISSING = "11111111-2222-4333-8444-555555555555"
 OUTCOMES = ("success", "refusal", "denial", "literal", "variable", "fault")
+# Anybody may try to sign in; to sign out takes no arguments, and nothing can be refused or denied of it.
+IMPOSSIBLE = {"login": {"denial"}, "logout": {"refusal", "denial", "literal", "variable"}}
 
 
 @dataclass
@@ -172,12 +174,6 @@ def documents(name: str, arguments: dict[str, Any]) -> str:
     return f"mutation{f'({declared})' if declared else ''} {{ {name}{f'({passed})' if passed else ''} {{ ticketId }} }}"
 
 
-def has_arguments(name: str) -> bool:
-    mutation_type = schema.build()._schema.mutation_type
-    assert mutation_type is not None
-    return bool(mutation_type.fields[name].args)
-
-
 def misfit(name: str) -> tuple[str, Any]:
     """Return a required argument and a value that does not fit its type."""
     mutation_type = schema.build()._schema.mutation_type
@@ -194,14 +190,12 @@ def test_every_mutation_of_the_schema_has_a_case() -> None:
     assert set(CASES) == set(DECLARED)
 
 
-@pytest.mark.parametrize("outcome", OUTCOMES)
-@pytest.mark.parametrize("name", sorted(CASES))
+@pytest.mark.parametrize(
+    ("name", "outcome"),
+    [(name, outcome) for name in sorted(CASES) for outcome in OUTCOMES if outcome not in IMPOSSIBLE.get(name, ())],
+)
 async def test_each_outcome_leaves_exactly_one_root_ticket(desk: Desk, name: str, outcome: str) -> None:
     api, one = desk.api, CASES[name]
-    if name == "logout" and outcome in ("refusal", "denial", "literal", "variable"):
-        pytest.skip("nothing can be refused, denied or malformed of it")
-    if name == "login" and outcome == "denial":
-        pytest.skip("anybody may")
     token = {"admin": api.admin_token, "trader": desk.trader.token}[one.who]
     if name == "logout":
         token = await api.login(desk.trader.email)
