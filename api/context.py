@@ -45,6 +45,7 @@ class Services:
 
     pool: Pool
     reader: Reader
+    exporter: Reader
     units: Units
     desk: Desk
     callers: Callers
@@ -93,6 +94,7 @@ class Context:
     ip_address: str | None
     user_agent: str | None
     is_secure: bool = False
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # what proves the session: no argument may hold it
     response: Response | None = None
     tags: tuple[str, ...] = ()  # on every ticket of the operation
     tickets: dict[str, str] = field(default_factory=dict)  # alias of a mutation → its root ticket

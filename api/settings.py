@@ -3,11 +3,12 @@
 Limits, lifetimes and other constants are not settings: they stand beside the rule they bound.
 """
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DATABASE_SCHEMES: Final = ("postgresql://", "postgres://", "postgresql+asyncpg://")  # all become the first
 REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://")
@@ -42,6 +43,9 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(default=None, repr=False)
     """None means the embedded Redis."""
 
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Proxies in front of us, as addresses or networks with commas between; only they may say who the client is."""
+
     demo: bool = True
     """Whether a first start fills the market with demo people, orders and trades."""
 
@@ -59,6 +63,11 @@ class Settings(BaseSettings):
         if scheme + separator not in DATABASE_SCHEMES:
             raise ValueError(f"must start with {DATABASE_SCHEMES[0]}")
         return DATABASE_SCHEMES[0] + rest
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, proxies: object) -> object:
+        return [part.strip() for part in proxies.split(",") if part.strip()] if isinstance(proxies, str) else proxies
 
     @field_validator("redis_url")
     @classmethod

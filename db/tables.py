@@ -136,6 +136,36 @@ ticket_payloads = Table(
     Column("after_state", JSONB),
 )
 
+ticket_payload_search = Table(
+    "ticket_payload_search",
+    metadata,
+    Column("year", Integer, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("search", TSVECTOR),
+)
+
+ticket_folds = Table(
+    "ticket_folds",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("txid", Xid8),
+)
+
+ticket_counts = Table(
+    "ticket_counts",
+    metadata,
+    Column("detail", Text),
+    Column("grain", Text),
+    Column("starts_at", INSTANT),
+    Column("status", Text),
+    Column("action_type", Text),
+    Column("error_code", Text),
+    Column("user_id", Uuid),
+    Column("market_maker_id", Uuid),
+    Column("tickets", BigInteger),
+    Column("last_at", INSTANT),
+)
+
 ticket_leases = Table(
     "ticket_leases",
     metadata,

@@ -17,7 +17,7 @@ from domain.ledger import Account, TransactionOutcome
 from domain.makers import Maker, MakerOutcome
 from domain.market import Order, Trade
 from domain.people import Deposit, DepositOutcome, LoginOutcome, User, UserOutcome
-from domain.tickets import ActionType, EntityType, Story
+from domain.tickets import ActionType, EntityType, ExportOutcome, Story
 
 Request = Mapping[str, Any]
 
@@ -348,6 +348,16 @@ def _deposit_state(deposit: Deposit) -> Request:
         "status": deposit.status,
         "reason": deposit.reason,
     }
+
+
+def of_exported(request: Request, outcome: ExportOutcome | None) -> Story:
+    """DATA_EXPORTED."""
+    if outcome is None:
+        return Story(ActionType.DATA_EXPORTED, "Export of tickets: refused", tags=("export",))
+    noun = "ticket" if outcome.rows == 1 else "tickets"
+    return Story(
+        ActionType.DATA_EXPORTED, f"Exported {outcome.rows:,} {noun} as {outcome.format.upper()}", tags=("export",)
+    )
 
 
 def _text(value: Any) -> str | None:

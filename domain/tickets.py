@@ -113,6 +113,14 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportOutcome:
+    """What left the market in a file."""
+
+    format: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """What a ticket says of its deed. before and after hold only what the action may touch."""
 

@@ -424,6 +424,7 @@ READS = {
     "users": "{ users { nodes { id } } }",
     "user": '{ user(id: "x") { id } }',
     "deposits": "{ deposits { nodes { id } } }",
+    "ticketStats": "{ ticketStats { totalActions } }",
     "attempt": '{ attempt(idempotencyKey: "k", mutation: "placeOrder") { ticketId } }',
 }
 
