@@ -10,14 +10,13 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Column, Table
-from sqlalchemy.dialects.postgresql import JSONB
 
-from db import laws, tables, tickets
+from db import evidence, laws
+from db.evidence import Connection
 from db.laws import EVENTS, LEDGER, TRADES, Law
 from db.tables import Row
 from db.unit import CONNECT_TIMEOUT_S, snapshot
@@ -25,9 +24,7 @@ from domain import money
 from domain.book import LevelChange, OrderSide
 from domain.market import EventKind, OrderType, TimeInForce
 from domain.replay import Entry, Replay, Taken
-from domain.tickets import Payload, canonical, digest, effect_line
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Say: TypeAlias = Callable[[str], None]
 
 BATCH_ROWS = 2_000  # some megabytes with payloads of a few kilobytes
@@ -258,61 +255,20 @@ async def _differs_at_the_end(
 
 # ---------------------------------------------------------------------------------------------------------- the digests
 
-_SEALED: Mapping[Table, Sequence[Column[Any]]] = {
-    table: [tables.written(table)[index] for index in tables.sealed(table)] for table in tables.EFFECTS
-}
-_PARTS = ("request_payload", "response_data", "before_state", "after_state")
-
 
 async def check_digests(connection: Connection, say: Say) -> str | None:
     """Recompute the digest of every ticket; return the first that differs, and how many do."""
     last, done, wrong, first = (0, 0), 0, 0, None
     total = await connection.fetchval("SELECT count(*) FROM ticket_logs")
     while rows := await connection.fetch(
-        "SELECT t.*, p.salt, p.request_payload, p.response_data, p.before_state, p.after_state FROM ticket_logs t"
-        " LEFT JOIN ticket_payloads p USING (year, number) WHERE (year, number) > ($1, $2)"
-        " ORDER BY year, number LIMIT $3",
-        *last,
-        BATCH_ROWS,
+        f"{evidence.TICKETS} WHERE (t.year, t.number) > ($1, $2) ORDER BY t.year, t.number LIMIT $3", *last, BATCH_ROWS
     ):
-        effects = await _effects(connection, [row["ticket_id"] for row in rows])
+        effects = await evidence.effects_of(connection, [row["ticket_id"] for row in rows])
         for row in rows:
-            found = _digest_of(row, effects.get(row["ticket_id"], []))
-            if found != row["digest"]:
+            if fault := evidence.fault_of(row, effects.get(row["ticket_id"], [])):
                 wrong += 1
-                computed = "its payload is gone" if found is None else f"its rows give {found.hex()}"
-                first = first or f"ticket {row['ticket_id']}: its digest is {row['digest'].hex()}; {computed}"
+                first = first or f"ticket {row['ticket_id']}: {fault}"
         last = (rows[-1]["year"], rows[-1]["number"])
         if done // SAY_ROWS != (done := done + len(rows)) // SAY_ROWS:
             say(f"        digests: {done:,} of {total:,} tickets")
     return f"{first} ({wrong:,} of {total:,} tickets differ)" if first else None
-
-
-async def _effects(connection: Connection, ticket_ids: Sequence[str]) -> dict[str, list[str]]:
-    """Return the lines of the rows that these tickets made, as they were hashed."""
-    lines: defaultdict[str, list[str]] = defaultdict(list)
-    for table, columns in _SEALED.items():
-        names = ", ".join(f'"{column.name}"' for column in columns)
-        ticket_at = [column.name for column in columns].index("ticket_id")
-        json_at = [index for index, column in enumerate(columns) if isinstance(column.type, JSONB)]
-        for row in await connection.fetch(
-            f"SELECT {names} FROM {table.name} WHERE ticket_id = ANY($1::text[])",  # noqa: S608 - our own tables
-            ticket_ids,
-        ):
-            values = list(row)
-            for index in json_at:
-                values[index] = canonical(json.loads(values[index]))
-            lines[row[ticket_at]].append(effect_line(table.name, values))
-    return lines
-
-
-def _digest_of(row: asyncpg.Record, effects: list[str]) -> bytes | None:
-    """Return what a ticket's digest should be; None when nothing can be computed any more."""
-    if row["salt"] is None:
-        return None
-    payload = Payload(row["salt"], *(None if row[part] is None else json.loads(row[part]) for part in _PARTS))
-    try:
-        ticket = tickets.record_of(row).ticket
-    except ValueError:  # a word that no ticket of ours has
-        return b""
-    return digest(ticket, payload, effects)

@@ -312,7 +312,9 @@ FORGERIES = [
     Forgery("digests", TICKET + "true", "UPDATE ticket_logs SET action_type = 'NO_SUCH' WHERE ticket_id = $1"),
     Forgery("digests", TICKET + "true", "UPDATE ticket_payloads p SET after_state = '{}' FROM ticket_logs t"
             " WHERE t.ticket_id = $1 AND (t.year, t.number) = (p.year, p.number)"),
-    Forgery("digests", TICKET + "true", "DELETE FROM ticket_payloads p USING ticket_logs t"
+    Forgery("digests", TICKET + "true",
+            "UPDATE ticket_logs SET payload_hmac = set_byte(payload_hmac, 0, 1) WHERE ticket_id = $1"),
+    Forgery("erased", TICKET + "true", "DELETE FROM ticket_payloads p USING ticket_logs t"
             " WHERE t.ticket_id = $1 AND (t.year, t.number) = (p.year, p.number)"),
     Forgery("digests", LEDGER + "true", "UPDATE asset_transactions SET notes = 'x' WHERE id = $1"),
     Forgery("digests", TRADE + "true", "UPDATE cash_market_trades SET executed_at = now() WHERE id = $1"),
