@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -254,4 +254,22 @@ _VOIDS = """
 SELECT * FROM ticket_voids v WHERE txid >= $1::text::xid8 AND txid < $2::text::xid8
    AND NOT EXISTS (SELECT FROM audit_leaves l WHERE l.kind = 'void' AND l.year = v.year AND l.number = v.lo)
 ORDER BY txid, year, lo
+"""
+
+
+async def state(pool: Pool) -> Mapping[str, Any]:
+    """Return how far the sealer is behind: lag_s of the oldest ticket that waits, and what stopped it, if anything did.
+
+    lag_s is None before the first seal.
+    """
+    row = await pool.fetchrow(_STATE)
+    assert row is not None, "the row of audit_head is there"
+    return {"size": row["size"], "lag_s": row["lag_s"] if row["size"] else None, "alarm": row["alarm"]}
+
+
+_STATE = """
+SELECT h.size, h.alarm, coalesce((
+    SELECT extract(epoch FROM clock_timestamp() - t."timestamp")::bigint FROM ticket_logs t
+    WHERE t.txid >= h.sealed_below ORDER BY t.txid, t.year, t.number LIMIT 1), 0) AS lag_s
+FROM audit_head h
 """

@@ -15,11 +15,12 @@ from uuid import UUID
 
 import asyncpg
 
-from db import evidence, laws
+from db import evidence, laws, verify_tree
 from db.evidence import Connection
 from db.laws import EVENTS, LEDGER, TRADES, Law
 from db.tables import Row
 from db.unit import CONNECT_TIMEOUT_S, snapshot
+from db.verify_tree import Outside
 from domain import money
 from domain.book import LevelChange, OrderSide
 from domain.market import EventKind, OrderType, TimeInForce
@@ -41,11 +42,14 @@ REPLAY = Law(
     (EVENTS, TRADES),
     "",
 )
+LAWS = (*laws.LAWS, REPLAY, DIGESTS, *verify_tree.LAWS, verify_tree.SEALED)
 NAMES = {
     "ticket_logs": "tickets", "ticket_payloads": "payloads", "ticket_leases": "leases", "ticket_voids": "voids",
     LEDGER: "ledger rows", TRADES: "trades", EVENTS: "journal events", "idempotency": "keys",
+    "audit_leaves": "leaves", "audit_checkpoints": "checkpoints", "audit_nodes": "nodes",
 }  # fmt: skip
-COUNTED = tuple(dict.fromkeys(name for law in (*laws.LAWS, DIGESTS, REPLAY) for name in law.tables))
+NOTHING = Outside()
+COUNTED = tuple(dict.fromkeys(name for law in LAWS for name in law.tables))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +65,15 @@ class Break:
 
 @dataclass(slots=True)
 class Report:
-    """What was there and what broke. rows: by table; in_flight: numbers of open leases; restored: not comparable."""
+    """What was there and what broke. rows: by table; in_flight: numbers of open leases; restored: not comparable.
+
+    key: who signed the tree.
+    """
 
     rows: Mapping[str, int]
     in_flight: int = 0
     restored: int = 0
+    key: str | None = None
     laws: int = 0
     breaks: list[Break] = field(default_factory=list)
 
@@ -82,12 +90,18 @@ class Report:
         lines = [f"{count:,} tickets in {seconds:.1f} s; {self.in_flight:,} numbers of open leases are in flight"]
         if self.restored:
             lines.append(f"{self.restored:,} tickets were written anew by a restore: their transactions do not compare")
+        leaves = self.rows["audit_leaves"]
+        if leaves:
+            waiting = max(count + self.rows["ticket_voids"] - leaves, 0)
+            lines.append(f"{leaves:,} leaves sealed by {self.key}; {waiting:,} wait for their seal")
+        else:
+            lines.append("nothing is sealed: `carbondesk seal` does it, and `carbondesk run` starts it")
         if self.is_clean:
             return [*lines, f"clean: all {self.laws} laws hold"]
         return [*lines, f"BROKEN: {len(self.breaks)} of {self.laws} laws; the first is {self.breaks[0]}"]
 
 
-async def run(database_url: str, say: Say) -> Report:
+async def run(database_url: str, say: Say, outside: Outside = NOTHING) -> Report:
     """Connect as the login of a URL and verify.
 
     Raises: OSError, PostgresError, InterfaceError.
@@ -95,18 +109,18 @@ async def run(database_url: str, say: Say) -> Report:
     settings = {"application_name": "carbondesk-verify", "default_transaction_read_only": "on"}
     connection = await asyncpg.connect(database_url, timeout=CONNECT_TIMEOUT_S, server_settings=settings)
     try:
-        return await verify(connection, say)
+        return await verify(connection, say, outside)
     finally:
         await connection.close()
 
 
-async def verify(connection: Connection, say: Say) -> Report:
+async def verify(connection: Connection, say: Say, outside: Outside = NOTHING) -> Report:
     """Check every law in one read-only snapshot, so that a market that goes on trading stands still meanwhile."""
     async with snapshot(connection):
-        return await examine(connection, say)
+        return await examine(connection, say, outside)
 
 
-async def examine(connection: Connection, say: Say) -> Report:
+async def examine(connection: Connection, say: Say, outside: Outside = NOTHING) -> Report:
     """Check every law as the transaction that is open sees the rows; say each law and what it came to."""
     await connection.execute(
         "SET LOCAL statement_timeout = 0; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'; SET LOCAL timezone = 'UTC'"
@@ -115,15 +129,24 @@ async def examine(connection: Connection, say: Say) -> Report:
     rows = {name: await connection.fetchval(f"SELECT count(*) FROM {name}") for name in COUNTED}  # noqa: S608 - our own tables
     report = Report(rows)
     for law in laws.LAWS:
-        found = await connection.fetchrow(
-            f"SELECT count(*) OVER () AS in_all, * FROM ({law.sql}) AS broken ORDER BY 2 LIMIT 1"  # noqa: S608 - our own
-        )
-        _conclude(report, law, None if found is None else _in_words(found), say)
+        _conclude(report, law, await _broken_row(connection, law), say)
     _conclude(report, REPLAY, await replay(connection, say), say)
     _conclude(report, DIGESTS, await check_digests(connection, say), say)
+    tree = await verify_tree.check_tree(connection, outside, say)
+    report.key = None if tree.key is None else str(tree.key)
+    for law in verify_tree.LAWS:
+        _conclude(report, law, tree.breaks.get(law.name), say)
+    _conclude(report, verify_tree.SEALED, await _broken_row(connection, verify_tree.SEALED), say)
     report.in_flight = await connection.fetchval(_IN_FLIGHT)
     report.restored = await connection.fetchval(_RESTORED)
     return report
+
+
+async def _broken_row(connection: Connection, law: Law) -> str | None:
+    found = await connection.fetchrow(
+        f"SELECT count(*) OVER () AS in_all, * FROM ({law.sql}) AS broken ORDER BY 2 LIMIT 1"  # noqa: S608 - our own
+    )
+    return None if found is None else _in_words(found)
 
 
 def _conclude(report: Report, law: Law, found: str | None, say: Say) -> None:

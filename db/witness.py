@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from db.place import make_folder
-from domain.notes import Checkpoint, NotANote, PublicKey, parse
+from domain.notes import Checkpoint, PublicKey, parse
 from domain.tickets import instant
 
 KEY_FILE = "public.key"
@@ -29,6 +29,7 @@ class Line:
     """One line as it was read. place: file and line, for people; note is None when it cannot be read."""
 
     place: str
+    at: str | None
     note: str | None
     checkpoint: Checkpoint | None
 
@@ -36,8 +37,9 @@ class Line:
 class Witness:
     """The files of one home."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ends: Mapping[Path, int] | None = None) -> None:
         self.folder = folder
+        self._ends = ends
 
     def key(self) -> PublicKey | None:
         """Return the public key that stands beside the lines.
@@ -56,14 +58,19 @@ class Witness:
     def last(self) -> Line | None:
         """Return the last whole line."""
         files = self._files()
-        return (
-            None if not files else next((line for line in reversed(_lines(files[-1], TAIL_BYTES)) if line.note), None)
-        )
+        if not files:
+            return None
+        tail = list(_lines(files[-1], max(0, files[-1].stat().st_size - TAIL_BYTES)))
+        return next((line for line in reversed(tail) if line.checkpoint), None)
+
+    def as_of_now(self) -> Witness:
+        """Return these files as they end now: what a running sealer appends meanwhile is not read."""
+        return Witness(self.folder, {path: path.stat().st_size for path in self._files()})
 
     def lines(self) -> Iterator[Line]:
         """Yield every line from the first one on."""
         for path in self._files():
-            yield from _lines(path)
+            yield from _lines(path, end=self._ends.get(path) if self._ends is not None else None)
 
     def append(self, notes: Sequence[tuple[datetime, str]]) -> None:
         """Write notes behind the others, a file a month, and bring them to the disk."""
@@ -75,7 +82,8 @@ class Witness:
             _append(make_folder(self.folder) / f"{month}{SUFFIX}", "".join(lines))
 
     def _files(self) -> list[Path]:
-        return sorted(self.folder.glob(f"*{SUFFIX}"))
+        found = self._ends if self._ends is not None else self.folder.glob(f"*{SUFFIX}")
+        return sorted(found)
 
 
 def _append(path: Path, text: str) -> None:
@@ -95,26 +103,24 @@ def _append(path: Path, text: str) -> None:
         os.close(descriptor)
 
 
-def _lines(path: Path, tail_bytes: int | None = None) -> list[Line]:
-    """Read a file, or its last lines. A torn line, the beginning of the whole one after it, is none."""
+def _lines(path: Path, start: int = 0, end: int | None = None) -> Iterator[Line]:
+    """Read a part of a file. A torn line, the beginning of the whole one after it, is none."""
     with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        start = file.seek(max(0, size - tail_bytes) if tail_bytes else 0)
-        texts = file.read().decode(errors="replace").split("\n")
-    if start:
-        texts = texts[1:]
-    found = []
-    for number, text in enumerate(texts, 1):
-        following = texts[number] if number < len(texts) else None
-        is_torn = following is None or (following.startswith(text) and following != text)
-        if not is_torn:
-            found.append(_line(path.name if start else f"{path.name}:{number}", text))
-    return found
+        file.seek(start)
+        if start:
+            file.readline()
+        number, before = 0, None
+        while (end is None or file.tell() < end) and (raw := file.readline()).endswith(b"\n"):
+            if before is not None and (before == raw or not raw.startswith(before[:-1])):
+                yield _line(path.name if start else f"{path.name}:{number}", before)
+            number, before = number + 1, raw
+        if before is not None:
+            yield _line(path.name if start else f"{path.name}:{number}", before)
 
 
-def _line(place: str, text: str) -> Line:
+def _line(place: str, text: bytes) -> Line:
     try:
-        note = json.loads(text)["note"]
-        return Line(place, note, parse(note).checkpoint)
-    except (ValueError, TypeError, KeyError, NotANote):
-        return Line(place, None, None)
+        read = json.loads(text)
+        return Line(place, str(read["at"]), read["note"], parse(read["note"]).checkpoint)
+    except (ValueError, TypeError, KeyError):
+        return Line(place, None, None, None)
