@@ -320,7 +320,8 @@ WITH rule(action, effect, least, most) AS (VALUES
     ('TRADE_SETTLED', 'settlement', 1, 1), ('DATA_ARCHIVED', 'archive', 1, 1)),
 done AS (
     SELECT ticket_id, effect, count(*) AS n FROM (
-        SELECT ticket_id, 'order' AS effect FROM orders UNION ALL SELECT ticket_id, 'trade' FROM cash_market_trades
+        SELECT ticket_id, CASE ticket_status WHEN 'SUCCESS' THEN 'order' ELSE ticket_status END AS effect FROM orders
+        UNION ALL SELECT ticket_id, 'trade' FROM cash_market_trades
         UNION ALL SELECT ticket_id, kind FROM book_events UNION ALL SELECT ticket_id, reason FROM asset_transactions
         UNION ALL SELECT ticket_id, 'settlement' FROM trade_settlements UNION ALL SELECT ticket_id, 'deposit'
             FROM deposits UNION ALL SELECT ticket_id, 'archive' FROM payload_archives

@@ -5,6 +5,7 @@ Memory is bounded: tickets and journal are read in batches by key, and only the 
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -280,18 +281,36 @@ async def _differs_at_the_end(
 
 
 async def check_digests(connection: Connection, say: Say) -> str | None:
-    """Recompute the digest of every ticket; return the first that differs, and how many do."""
-    last, done, wrong, first = (0, 0), 0, 0, None
+    """Recompute the digest of every ticket; return the first that differs, and how many do.
+
+    A batch is computed beside the reading of the next one.
+    """
+    done, wrong, first = 0, 0, None
     total = await connection.fetchval("SELECT count(*) FROM ticket_logs")
-    while rows := await connection.fetch(
-        f"{evidence.TICKETS} WHERE (t.year, t.number) > ($1, $2) ORDER BY t.year, t.number LIMIT $3", *last, BATCH_ROWS
-    ):
-        effects = await evidence.effects_of(connection, [row["ticket_id"] for row in rows])
-        for row in rows:
-            if fault := evidence.fault_of(row, effects.get(row["ticket_id"], [])):
-                wrong += 1
-                first = first or f"ticket {row['ticket_id']}: {fault}"
-        last = (rows[-1]["year"], rows[-1]["number"])
-        if done // SAY_ROWS != (done := done + len(rows)) // SAY_ROWS:
+    batch = await _batch(connection, (0, 0))
+    while batch.rows:
+        after = (batch.rows[-1]["year"], batch.rows[-1]["number"])
+        faults, following = await asyncio.gather(asyncio.to_thread(batch.faults), _batch(connection, after))
+        wrong += len(faults)
+        first = first or (faults[0] if faults else None)
+        if done // SAY_ROWS != (done := done + len(batch.rows)) // SAY_ROWS:
             say(f"        digests: {done:,} of {total:,} tickets")
+        batch = following
     return f"{first} ({wrong:,} of {total:,} tickets differ)" if first else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    rows: Sequence[asyncpg.Record]
+    effects: Mapping[str, list[str]]
+
+    def faults(self) -> list[str]:
+        pairs = ((row, evidence.fault_of(row, self.effects.get(row["ticket_id"], []))) for row in self.rows)
+        return [f"ticket {row['ticket_id']}: {fault}" for row, fault in pairs if fault]
+
+
+async def _batch(connection: Connection, after: tuple[int, int]) -> _Batch:
+    rows = await connection.fetch(
+        f"{evidence.TICKETS} WHERE (t.year, t.number) > ($1, $2) ORDER BY t.year, t.number LIMIT $3", *after, BATCH_ROWS
+    )
+    return _Batch(rows, await evidence.effects_of(connection, [row["ticket_id"] for row in rows]))
