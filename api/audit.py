@@ -1,20 +1,24 @@
-"""What the command line does for auditors: seal, verify, prove, check a proof. `cli` only names the options.
+"""What the command line does for auditors: seal, verify, prove, check a proof, archive. `cli` only names the options.
 
 Each function says what it does through `say` and raises what a person can put right; exit codes are `cli`'s.
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from api.settings import Settings
-from db import evidence, proofs, seal
+from db import evidence, proofs, retention, seal, tickets
 from db.keys import Signer, verifies
+from db.numbers import Numbers
 from db.read import Reader
-from db.unit import CONNECT_TIMEOUT_S, Pool, snapshot
+from db.spool import Spool
+from db.unit import CONNECT_TIMEOUT_S, Pool, Units, snapshot
 from db.verify import Report
 from db.verify import run as run_verify
 from db.verify_tree import Outside
@@ -22,9 +26,12 @@ from db.witness import KEY_FILE, Witness
 from domain import seals
 from domain.notes import NotANote, PublicKey
 from domain.seals import Proof
+from domain.tickets import instant
 
 SECRETS: Final = "secrets"
 CHECKPOINTS: Final = "checkpoints"
+ARCHIVE: Final = "archive"
+UNIT_CONNECTIONS: Final = 3
 PROOF_BYTES_MAX: Final = 16 * 1024 * 1024  # a ticket has some rows; a bundle beyond this is no bundle of ours
 
 Say = Callable[[str], None]
@@ -54,17 +61,20 @@ async def seal_market(settings: Settings, say: Say, *, is_once: bool) -> None:
         await pool.close()
 
 
-def verify_market(settings: Settings, url: str, say: Say, checkpoints: Path | None, public_key: str | None) -> Report:
-    """Recompute every law, with the checkpoints and the key that stand outside the database.
+def verify_market(
+    settings: Settings, url: str, say: Say, checkpoints: Path | None, public_key: str | None, archive: Path | None
+) -> Report:
+    """Recompute every law, with the checkpoints, the key and the archives that stand outside the database.
 
     Raises: AuditRefused.
     """
     folder = checkpoints or settings.home / CHECKPOINTS
-    if checkpoints and not checkpoints.is_dir():
-        raise AuditRefused(f"there is no folder {checkpoints}")
+    for given in (checkpoints, archive):
+        if given and not given.is_dir():
+            raise AuditRefused(f"there is no folder {given}")
     try:
         key = _public_key(public_key) if public_key else None
-        outside = Outside.at(Witness(folder) if folder.is_dir() else None, key)
+        outside = Outside.at(Witness(folder) if folder.is_dir() else None, key, archive)
     except NotANote as error:
         raise AuditRefused(f"the public key cannot be read: {error}") from None
     if outside.witness is None:
@@ -107,6 +117,38 @@ async def prove(settings: Settings, url: str, ticket_id: str, *, with_payload: b
     return Proof(
         content, effects, found.leaf_index, found.tree_size, found.path, found.checkpoint, key, shown
     ).as_json()
+
+
+async def archive_payloads(
+    settings: Settings, older_than: timedelta, say: Say, advance: retention.Advance, *, is_dry: bool
+) -> None:
+    """Take payloads of old tickets into an archive, or say which.
+
+    Raises: RetentionRefused, KeyRefused.
+    """
+    assert settings.database_url is not None
+    name = urlsplit(settings.database_url).path.lstrip("/")
+    url, role = settings.database_retention_url or settings.database_url, f"{name}_retention"
+    async with contextlib.AsyncExitStack() as stack:
+        reading = await retention.connect(url, role)
+        stack.push_async_callback(reading.close)
+        wanted = await retention.plan(reading, older_than)
+        say(f"{wanted.payloads:,} payloads of sealed tickets are older than {instant(wanted.before)}")
+        if is_dry or not wanted.payloads:
+            say("nothing was changed")
+            return
+        deleting = await Pool.open(url, role=role, size_max=1, name="retention")
+        stack.push_async_callback(deleting.close)
+        app_url = settings.database_app_url or settings.database_url
+        writing = await Pool.open(app_url, role=f"{name}_app", size_max=UNIT_CONNECTIONS, name="cli")
+        stack.push_async_callback(writing.close)
+        numbers = Numbers(writing, None, name)  # from a lease of its own: this is one ticket
+        stack.push_async_callback(numbers.stop)
+        spool = Spool(settings.home / "spool")
+        units = Units(writing, numbers, tickets.store, lambda _notices: None, spool.keep)
+        signer, folder = Signer.of_home(settings.home / SECRETS), settings.home / ARCHIVE
+        done = await retention.run(retention.Archivist(reading, deleting, units, signer, folder), wanted, advance)
+        say(f"{done.payloads:,} payloads, {done.first} to {done.last}, are in {folder} and no longer in the database")
 
 
 def check_proof(path: Path, key: str | None, say: Say) -> bool:

@@ -1,4 +1,4 @@
-"""The program `carbondesk`: run, serve, seal, migrate, verify, proof, schema, flow, reset.
+"""The program `carbondesk`: run, serve, seal, migrate, verify, proof, retention, schema, flow, reset.
 
 Whatever is heavy is imported where it is used, so that the first line appears at once. What a person can put right is
 one line that says what to do; a traceback means a defect of ours.
@@ -8,11 +8,13 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Coroutine, Iterator
+from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
@@ -20,6 +22,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
+from rich.progress import Progress as Bar
+from rich.progress import TaskID
 
 from api import logins as login_file
 from api.logins import LOGINS, Login
@@ -194,6 +198,7 @@ def verify(
         str | None,
         typer.Option(help="The sealer's key, or a file with it; else the one beside the checkpoints."),
     ] = None,
+    archive: Annotated[Path | None, typer.Option(help="Also check the archived payloads in this folder.")] = None,
 ) -> None:
     """Recompute every law of the market from the rows of DATABASE_URL, or of a running `run`.
 
@@ -207,7 +212,7 @@ def verify(
     try:
         settings = load()
         url = settings.database_url or embedded.attach(settings.home, redis_url=settings.redis_url).database_url
-        report = audit.verify_market(settings, url, progress.say, checkpoints, public_key)
+        report = audit.verify_market(settings, url, progress.say, checkpoints, public_key, archive)
     except (SettingsError, EmbeddedError, audit.AuditRefused) as refusal:
         complaints.print(f"carbondesk: {refusal}", markup=False)
         raise typer.Exit(EXIT_UNKNOWN) from None
@@ -268,6 +273,37 @@ def verify_proof(
         raise typer.Exit(EXIT_UNKNOWN) from None
     if not is_proved:
         raise typer.Exit(EXIT_BROKEN)
+
+
+@app.command()
+def retention(
+    older_than: Annotated[str, typer.Option("--older-than", help="Days, such as 400d.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be archived, and change nothing.")] = False,
+) -> None:
+    """Move the payloads of old, sealed tickets into a signed archive. Tickets, digests and proofs stay."""
+    from api import audit
+    from db.keys import KeyRefused
+    from db.retention import RetentionRefused
+
+    days = re.fullmatch(r"([1-9][0-9]{0,4})d", older_than, re.ASCII)
+    if not days:
+        raise RefusedError("--older-than takes days, such as 400d")
+    settings = load()
+    urls = embedded.attach(settings.home, database_url=settings.database_url, redis_url=settings.redis_url)
+    settings = settings.model_copy(update={"database_url": urls.database_url})
+    age, say = timedelta(days=int(days[1])), Progress().say
+    try:
+        with Bar(console=console, transient=True) as bar:
+            stages: dict[str, TaskID] = {}
+
+            def advance(stage: str, done: int, total: int) -> None:
+                if stage not in stages:
+                    stages[stage] = bar.add_task(stage, total=total)
+                bar.update(stages[stage], completed=done)
+
+            asyncio.run(audit.archive_payloads(settings, age, say, advance, is_dry=dry_run))
+    except (RetentionRefused, KeyRefused) as refusal:
+        raise RefusedError(str(refusal)) from None
 
 
 @app.command()

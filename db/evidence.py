@@ -92,7 +92,7 @@ def fault_of(row: asyncpg.Record, effects: list[str]) -> str | None:
     """Return how a stored ticket differs from its digest, in words; None when it does not."""
     if row["salt"] is not None:
         try:
-            bound = _hmac(row)
+            bound = bound_of(row)
         except ValueError as error:
             return f"it holds what no payload holds ({error})"
         if bound != row["payload_hmac"]:
@@ -103,7 +103,11 @@ def fault_of(row: asyncpg.Record, effects: list[str]) -> str | None:
     return None
 
 
-def _hmac(row: asyncpg.Record) -> bytes:
+def bound_of(row: asyncpg.Record) -> bytes:
+    """Return the HMAC of a stored payload.
+
+    Raises: ValueError when it holds what no payload holds.
+    """
     parts = ("null" if row[part] is None else _canonical(row[part]) for part in PARTS)
     return hmac.digest(row["salt"], f"[{','.join(parts)}]".encode(), "sha256")
 

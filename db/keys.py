@@ -50,8 +50,11 @@ class Signer:
 
     def sign(self, size: int, root: bytes) -> str:
         """Return the signed note of a tree."""
-        checkpoint = Checkpoint(self.public.name, size, root)
-        return signed(checkpoint, self.public, self._key.sign(checkpoint.text.encode()))
+        return self.sign_text(Checkpoint(self.public.name, size, root).text)
+
+    def sign_text(self, text: str) -> str:
+        """Return the signed note of any other text; its first line must not be an origin."""
+        return signed(text, self.public, self._key.sign(text.encode()))
 
 
 def verifies(public_key: bytes, signature: bytes, message: bytes) -> bool:

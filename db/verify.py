@@ -21,6 +21,7 @@ from db.evidence import Connection
 from db.laws import EVENTS, LEDGER, TRADES, Law
 from db.tables import Row
 from db.unit import CONNECT_TIMEOUT_S, snapshot
+from db.verify_archive import ARCHIVES, check_archives
 from db.verify_tree import Outside
 from domain import money
 from domain.book import LevelChange, OrderSide
@@ -48,9 +49,10 @@ NAMES = {
     "ticket_logs": "tickets", "ticket_payloads": "payloads", "ticket_leases": "leases", "ticket_voids": "voids",
     LEDGER: "ledger rows", TRADES: "trades", EVENTS: "journal events", "idempotency": "keys",
     "audit_leaves": "leaves", "audit_checkpoints": "checkpoints", "audit_nodes": "nodes",
+    "payload_archives": "archives",
 }  # fmt: skip
 NOTHING = Outside()
-COUNTED = tuple(dict.fromkeys(name for law in LAWS for name in law.tables))
+COUNTED = tuple(dict.fromkeys(name for law in (*LAWS, ARCHIVES) for name in law.tables))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,8 @@ async def examine(connection: Connection, say: Say, outside: Outside = NOTHING) 
     for law in verify_tree.LAWS:
         _conclude(report, law, tree.breaks.get(law.name), say)
     _conclude(report, verify_tree.SEALED, await _broken_row(connection, verify_tree.SEALED), say)
+    if outside.archive:
+        _conclude(report, ARCHIVES, await check_archives(connection, outside.archive, tree.key, say), say)
     report.in_flight = await connection.fetchval(_IN_FLIGHT)
     report.restored = await connection.fetchval(_RESTORED)
     return report

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeAlias
 
 import asyncpg
@@ -75,18 +76,19 @@ GROUP BY 1, 2, 3 HAVING count(*) > 1 ORDER BY 5 LIMIT 1"""
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What a verifier has beside the database: the public key of the sealer, and the checkpoints that it wrote."""
+    """What a verifier has beside the database: the sealer's public key, the checkpoints that it wrote, the archives."""
 
     key: PublicKey | None = None
     witness: Witness | None = None
+    archive: Path | None = None
 
     @classmethod
-    def at(cls, witness: Witness | None, key: PublicKey | None = None) -> Outside:
+    def at(cls, witness: Witness | None, key: PublicKey | None = None, archive: Path | None = None) -> Outside:
         """Take the checkpoints as they are before the database is looked at, and the key beside them if none is given.
 
         Raises: NotANote.
         """
-        return cls(key or (witness.key() if witness else None), witness.as_of_now() if witness else None)
+        return cls(key or (witness.key() if witness else None), witness.as_of_now() if witness else None, archive)
 
 
 @dataclass(slots=True)

@@ -103,9 +103,9 @@ class Checkpoint:
         return f"{self.origin}\n{self.size}\n{_base64(self.root)}\n"
 
 
-def signed(checkpoint: Checkpoint, key: PublicKey, signature: bytes) -> str:
-    """Write the note of a checkpoint that one key signed."""
-    return f"{checkpoint.text}\n{SIGNATURE_MARK}{key.name} {_base64(key.key_id + signature)}\n"
+def signed(text: str, key: PublicKey, signature: bytes) -> str:
+    """Write the note of a text that one key signed."""
+    return f"{text}\n{SIGNATURE_MARK}{key.name} {_base64(key.key_id + signature)}\n"
 
 
 @dataclass(frozen=True, slots=True)

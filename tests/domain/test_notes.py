@@ -59,7 +59,7 @@ def test_a_checkpoint_reads_as_it_was_written() -> None:
     public, signature_of = sign(SEED)
     key = PublicKey("carbondesk/1", public)
     checkpoint = Checkpoint("carbondesk/1", 12, ROOT)
-    text = notes.signed(checkpoint, key, signature_of(checkpoint.text.encode()))
+    text = notes.signed(checkpoint.text, key, signature_of(checkpoint.text.encode()))
     note = notes.parse(text)
     assert note.checkpoint == checkpoint
     assert note.is_signed_by(key, verifies)
