@@ -6,7 +6,7 @@ Each function says what it does through `say` and raises what a person can put r
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +39,23 @@ Say = Callable[[str], None]
 
 class AuditRefused(Exception):
     """Say in one sentence why this cannot be done, and what to do."""
+
+
+@contextlib.contextmanager
+def refusals_named() -> Iterator[None]:
+    """Turn what database and disk refuse into a sentence.
+
+    Raises: AuditRefused.
+    """
+    from asyncpg import InterfaceError, PostgresError, UndefinedTableError
+
+    try:
+        yield
+    except (OSError, PostgresError, InterfaceError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, UndefinedTableError):
+            said += "; bring it to the newest schema with `carbondesk migrate`"
+        raise AuditRefused(f"this could not be done: {said}") from None
 
 
 async def seal_market(settings: Settings, say: Say, *, is_once: bool) -> None:

@@ -42,7 +42,7 @@ ORPHAN_WAIT_S: Final = 5.0  # an API whose supervisor was killed ends by itself 
 SHUTDOWN_GRACE_S: Final = 10  # for requests in flight; the supervisor waits longer
 WS_BYTES_MAX: Final = 262_144  # one message of a client: the largest document plus its variables
 ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-OF_THE_MARKET: Final = ("checkpoints", "archive")  # folders of the home that are of no use without its database
+CHECKPOINTS: Final = "checkpoints"  # of no use without the database that they are of; archives are kept
 SCHEMA_FILE: Final = Path("schema.graphql")
 EXIT_BROKEN, EXIT_UNKNOWN = 1, 2  # of `verify`: a law is broken; that could not be found out
 
@@ -182,8 +182,9 @@ def seal(
     urls = embedded.attach(settings.home, database_url=settings.database_url, redis_url=settings.redis_url)
     settings = settings.model_copy(update={"database_url": urls.database_url})
     try:
-        asyncio.run(_until_told(audit.seal_market(settings, Progress().say, is_once=once)))
-    except KeyRefused as refusal:
+        with audit.refusals_named():
+            asyncio.run(_until_told(audit.seal_market(settings, Progress().say, is_once=once)))
+    except (KeyRefused, audit.AuditRefused) as refusal:
         raise RefusedError(str(refusal)) from None
     except SealBroken as broken:
         raise RefusedError(f"sealing stopped: {broken}. `carbondesk verify` says more") from None
@@ -204,23 +205,16 @@ def verify(
 
     Exit code: 0 when all hold, 1 when one is broken, 2 when that cannot be found out.
     """
-    from asyncpg import InterfaceError, PostgresError, UndefinedTableError
-
     from api import audit
 
     progress = Progress()
     try:
         settings = load()
         url = settings.database_url or embedded.attach(settings.home, redis_url=settings.redis_url).database_url
-        report = audit.verify_market(settings, url, progress.say, checkpoints, public_key, archive)
+        with audit.refusals_named():
+            report = audit.verify_market(settings, url, progress.say, checkpoints, public_key, archive)
     except (SettingsError, EmbeddedError, audit.AuditRefused) as refusal:
         complaints.print(f"carbondesk: {refusal}", markup=False)
-        raise typer.Exit(EXIT_UNKNOWN) from None
-    except (OSError, PostgresError, InterfaceError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if isinstance(error, UndefinedTableError):
-            said += "; bring it to the newest schema with `carbondesk migrate`"
-        complaints.print(f"carbondesk: the market cannot be verified: {said}", markup=False)
         raise typer.Exit(EXIT_UNKNOWN) from None
     for line in report.summary(progress.seconds):
         progress.say(line)
@@ -242,7 +236,8 @@ def proof(
     settings = load()
     url = settings.database_url or embedded.attach(settings.home, redis_url=settings.redis_url).database_url
     try:
-        bundle = asyncio.run(audit.prove(settings, url, ticket_id, with_payload=with_payload))
+        with audit.refusals_named():
+            bundle = asyncio.run(audit.prove(settings, url, ticket_id, with_payload=with_payload))
     except audit.AuditRefused as refusal:
         raise RefusedError(str(refusal)) from None
     text = json.dumps(bundle, indent=2, ensure_ascii=False) + "\n"
@@ -293,7 +288,7 @@ def retention(
     settings = settings.model_copy(update={"database_url": urls.database_url})
     age, say = timedelta(days=int(days[1])), Progress().say
     try:
-        with Bar(console=console, transient=True) as bar:
+        with audit.refusals_named(), Bar(console=console, transient=True) as bar:
             stages: dict[str, TaskID] = {}
 
             def advance(stage: str, done: int, total: int) -> None:
@@ -302,7 +297,7 @@ def retention(
                 bar.update(stages[stage], completed=done)
 
             asyncio.run(audit.archive_payloads(settings, age, say, advance, is_dry=dry_run))
-    except (RetentionRefused, KeyRefused) as refusal:
+    except (RetentionRefused, KeyRefused, audit.AuditRefused) as refusal:
         raise RefusedError(str(refusal)) from None
 
 
@@ -357,10 +352,10 @@ def reset(
     ours = [path for path in (settings.home / LOGINS, settings.home / FIRST_START) if path.exists()]
     for path in ours:
         path.unlink()
-    ours += [folder for folder in (settings.home / name for name in OF_THE_MARKET) if folder.is_dir()]
     gone = [*ours, *embedded.erase(settings.home)]
-    for folder in ours:
-        shutil.rmtree(folder, ignore_errors=True)
+    if (settings.home / CHECKPOINTS).is_dir():
+        shutil.rmtree(settings.home / CHECKPOINTS)
+        gone.append(settings.home / CHECKPOINTS)
     for path in gone:
         console.print(f"deleted {path}", markup=False)
     if not gone:

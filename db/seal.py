@@ -209,14 +209,13 @@ class Sealer:
 
     async def _hand_out(self) -> None:
         """Write into the file outside what it does not have yet, also what another sealer signed."""
-        last = await asyncio.to_thread(self._witness.last)
-        size = last.checkpoint.size if last and last.checkpoint else 0
+        size = await asyncio.to_thread(self._witness.last_size)
         while rows := await self._pool.fetch(
             "SELECT size, note, created_at FROM audit_checkpoints WHERE size > $1 ORDER BY size LIMIT $2",
             size,
             CATCH_UP_ROWS,
         ):
-            notes = [(row["created_at"], row["note"]) for row in rows]
+            notes = [(row["size"], row["created_at"], row["note"]) for row in rows]
             await asyncio.to_thread(self._witness.append, notes)
             size = rows[-1]["size"]
 

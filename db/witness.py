@@ -6,6 +6,7 @@ lines, as long as he cannot change them too: copy them to where the owner of the
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,6 +64,11 @@ class Witness:
         tail = list(_lines(files[-1], max(0, files[-1].stat().st_size - TAIL_BYTES)))
         return next((line for line in reversed(tail) if line.checkpoint), None)
 
+    def last_size(self) -> int:
+        """Return the size of the tree of the last line, 0 where there is none."""
+        last = self.last()
+        return last.checkpoint.size if last and last.checkpoint else 0
+
     def as_of_now(self) -> Witness:
         """Return these files as they end now: what a running sealer appends meanwhile is not read."""
         return Witness(self.folder, {path: path.stat().st_size for path in self._files()})
@@ -72,14 +78,21 @@ class Witness:
         for path in self._files():
             yield from _lines(path, end=self._ends.get(path) if self._ends is not None else None)
 
-    def append(self, notes: Sequence[tuple[datetime, str]]) -> None:
-        """Write notes behind the others, a file a month, and bring them to the disk."""
-        months: dict[str, list[str]] = {}
-        for at, note in notes:
-            line = json.dumps({"at": instant(at), "note": note}, ensure_ascii=False)
-            months.setdefault(instant(at)[:7], []).append(line + "\n")
-        for month, lines in sorted(months.items()):
-            _append(make_folder(self.folder) / f"{month}{SUFFIX}", "".join(lines))
+    def append(self, notes: Sequence[tuple[int, datetime, str]]) -> None:
+        """Write notes (size, instant, text) behind the others, a file a month, and bring them to the disk.
+
+        Locks: the file of the public key, for another sealer of this home may be writing the same notes.
+        """
+        with (self.folder / KEY_FILE).open("rb") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            last = self.last_size()
+            months: dict[str, list[str]] = {}
+            for size, at, note in notes:
+                if size > last:
+                    line = json.dumps({"at": instant(at), "note": note}, ensure_ascii=False)
+                    months.setdefault(instant(at)[:7], []).append(line + "\n")
+            for month, lines in sorted(months.items()):
+                _append(self.folder / f"{month}{SUFFIX}", "".join(lines))
 
     def _files(self) -> list[Path]:
         found = self._ends if self._ends is not None else self.folder.glob(f"*{SUFFIX}")

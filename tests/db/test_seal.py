@@ -113,10 +113,10 @@ async def test_several_sealers_take_turns_and_each_keeps_the_whole_file(
     key = tmp_path / "home" / "secrets" / "seal.key"
     (other_home / "secrets" / "seal.key").write_bytes(key.read_bytes())
     (other_home / "secrets" / "seal.key").chmod(0o600)
-    async with sealing(url, other_home) as other:
+    async with sealing(url, other_home) as other, sealing(url, tmp_path / "home") as twin:  # two of them at one home
         for _ in range(5):
             await desk.trader("10")
-            await asyncio.gather(seals.seal(), other.seal())
+            await asyncio.gather(seals.seal(), other.seal(), twin.seal())
         await asyncio.gather(seals.seal(), other.seal())
         await assert_sealed_once(owner, seals)
         ours, theirs = list(seals.witness.lines()), list(other.witness.lines())

@@ -447,7 +447,7 @@ async def test_the_command_ends_with_2_when_it_cannot_run(servers: Servers, tmp_
     )
     assert [one.returncode for one in (stopped, closed, empty)] == [2, 2, 2]
     assert "start it with `make run`" in stopped.stderr
-    assert "cannot be verified" in closed.stderr
+    assert "this could not be done" in closed.stderr
     assert "hidden" not in closed.stderr
     assert "carbondesk migrate" in empty.stderr
     assert "Traceback" not in stopped.stderr + closed.stderr + empty.stderr
