@@ -154,6 +154,7 @@ async def archive_payloads(
         if is_dry or not wanted.payloads:
             say("nothing was changed")
             return
+        signer = Signer.of_home(settings.home / SECRETS, may_make=False)
         deleting = await Pool.open(url, role=role, size_max=1, name="retention")
         stack.push_async_callback(deleting.close)
         app_url = settings.database_app_url or settings.database_url
@@ -163,7 +164,7 @@ async def archive_payloads(
         stack.push_async_callback(numbers.stop)
         spool = Spool(settings.home / "spool")
         units = Units(writing, numbers, tickets.store, lambda _notices: None, spool.keep)
-        signer, folder = Signer.of_home(settings.home / SECRETS), settings.home / ARCHIVE
+        folder = settings.home / ARCHIVE
         done = await retention.run(retention.Archivist(reading, deleting, units, signer, folder), wanted, advance)
         say(f"{done.payloads:,} payloads, {done.first} to {done.last}, are in {folder} and no longer in the database")
 

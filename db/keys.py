@@ -33,13 +33,16 @@ class Signer:
         self.public = PublicKey(name, self._key.public_key().public_bytes_raw())
 
     @classmethod
-    def of_home(cls, folder: Path) -> Signer:
-        """Read the key in a folder of secrets; make one where there is none.
+    def of_home(cls, folder: Path, *, may_make: bool = True) -> Signer:
+        """Read the key in a folder of secrets; make one where there is none and one may be made.
 
         Raises: KeyRefused.
         """
-        path = make_folder(folder, mode=0o700) / KEY_FILE
+        path = folder / KEY_FILE
         if not path.exists():
+            if not may_make:
+                raise KeyRefused(f"there is no {path}: only where the sealer's key is can this be signed")
+            make_folder(folder, mode=0o700)
             _make(path)
         if path.stat().st_mode & 0o077:
             raise KeyRefused(f"{path} can be read by others: its mode must be 0600, and who saw it can seal like you")

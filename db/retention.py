@@ -55,6 +55,7 @@ class Plan:
     tree_size: int
     checkpoint: str
     payloads: int
+    key: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ async def plan(connection: Connection, older_than: timedelta) -> Plan:
         f"SELECT count(*) FROM ({_OLD}) AS old",  # noqa: S608 - our own statement
         before, last["size"], 0, 0, None,
     )  # fmt: skip
-    return Plan(before, last["size"], last["note"], payloads)
+    return Plan(before, last["size"], last["note"], payloads, await connection.fetchval("SELECT key FROM audit_head"))
 
 
 async def run(archivist: Archivist, wanted: Plan, advance: Advance) -> ArchiveOutcome:
@@ -103,6 +104,8 @@ async def run(archivist: Archivist, wanted: Plan, advance: Advance) -> ArchiveOu
     """
     if not wanted.payloads:
         raise RetentionRefused(f"no payload is older than {instant(wanted.before)}")
+    if wanted.key != str(archivist.signer.public):
+        raise RetentionRefused(f"this tree is sealed by {wanted.key}; the key here is {archivist.signer.public}")
     archive_id = uuid4()
     folder = make_folder(
         make_folder(archivist.folder) / f"{instant(wanted.before)[:10]}-{archive_id.hex[:8]}", mode=0o700

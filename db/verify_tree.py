@@ -55,9 +55,7 @@ FROM (SELECT 'ticket' AS kind, year, number, ticket_id::text, "timestamp" AS sin
       UNION ALL SELECT 'void', year, lo, NULL, created_at, txid < h.sealed_below FROM ticket_voids, audit_head h) AS x
 LEFT JOIN audit_leaves l USING (kind, year, number)
 WHERE l.leaf_index IS NULL AND EXISTS (SELECT FROM audit_checkpoints)
-  AND (x.is_passed OR x.since < clock_timestamp() - make_interval(secs => {OVERDUE_S}))""".replace(
-        "{OVERDUE_S}", str(OVERDUE_S)
-    ),
+  AND (x.is_passed OR x.since < now() - make_interval(secs => {OVERDUE_S}))""".replace("{OVERDUE_S}", str(OVERDUE_S)),
 )
 LAWS = (LEAVES, CHECKPOINTS, OUTSIDE)
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import httpx
 import pytest
 
+from api import audit
 from api.settings import Settings
-from db.keys import verifies
+from db import retention
+from db.keys import KeyRefused, Signer, verifies
 from domain import merkle, notes, seals
 from tests.db.sealing import Sealing, sealing
 from tests.world import Api
@@ -91,3 +96,52 @@ async def test_the_probe_tells_how_far_the_sealer_is_behind(api: Api, seal_it: S
         await api.sql("UPDATE audit_head SET alarm = 'x'")
         assert (await client.get(probe)).json()["sealing"] == "stopped"
         await api.sql("UPDATE audit_head SET alarm = NULL")
+
+
+async def test_an_archived_payload_is_null_and_everything_else_stays(
+    api: Api, seal_it: Sealing, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket_id = (await api.maker())["ticketId"]
+    await seal_it.seal()
+    before = await api.ticket(ticket_id)
+    monkeypatch.setattr(retention, "OLDER_THAN_MIN", timedelta(0))
+    said: list[str] = []
+    stages: set[str] = set()
+    for is_dry in (True, False):
+        await audit.archive_payloads(
+            settings, timedelta(0), said.append, lambda stage, _done, _all: stages.add(stage), is_dry=is_dry
+        )
+        assert bool(stages) is not is_dry
+    assert stages == {"archiving", "deleting"}
+    assert said[1] == "nothing was changed"
+    after = await api.ticket(ticket_id)
+    gone = {"requestPayload", "responseData", "beforeState", "afterState"}
+    assert before["requestPayload"]
+    assert {name: after[name] for name in gone} == dict.fromkeys(gone)
+    kept = before.keys() - gone - {"changes"}
+    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+    archived = await api.ask(
+        "{ tickets(filter: { actionTypes: [DATA_ARCHIVED] }, first: 1) { nodes { status tags user { id } } } }"
+    )
+    assert archived["tickets"]["nodes"] == [{"status": "SUCCESS", "tags": ["retention", "cli"], "user": None}]
+    await seal_it.seal()
+    report = await asyncio.to_thread(
+        audit.verify_market, settings, api.database_url, said.append, None, None, settings.home / "archive"
+    )
+    assert report.is_clean, report.breaks
+
+
+async def test_retention_without_the_key_changes_nothing(
+    api: Api, seal_it: Sealing, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    await api.maker()
+    await seal_it.seal()
+    monkeypatch.setattr(retention, "OLDER_THAN_MIN", timedelta(0))
+    elsewhere = settings.model_copy(update={"home": tmp_path})
+    count = await api.sql("SELECT count(*) AS n FROM ticket_payloads")
+    with pytest.raises(KeyRefused, match="only where the sealer's key is"):
+        await audit.archive_payloads(elsewhere, timedelta(0), lambda _: None, lambda *_: None, is_dry=False)
+    Signer.of_home(tmp_path / "secrets")
+    with pytest.raises(retention.RetentionRefused, match="this tree is sealed by"):
+        await audit.archive_payloads(elsewhere, timedelta(0), lambda _: None, lambda *_: None, is_dry=False)
+    assert await api.sql("SELECT count(*) AS n FROM ticket_payloads") == count
