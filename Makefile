@@ -69,7 +69,7 @@ lock: ## renew requirements*.lock after a change of pyproject.toml (UPGRADE=1 ta
 	@$(UV_COMPILE) pyproject.toml --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 	@$(UV_COMPILE) pyproject.toml --extra node --constraint requirements.lock --output-file requirements-node.lock
 
-test-release: ## build sdist and wheel and try the wheel in an empty environment
+test-release: ## build and try the wheel, then property, race and interleaving tests (TEST_SIZE=full)
 	@scripts/setup dev
 	@scripts/test-release
 

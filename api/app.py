@@ -42,12 +42,14 @@ from db.numbers import Numbers
 from db.people import Callers
 from db.read import Reader
 from db.spool import Spool
-from db.unit import Notice, Pool, Units
+from db.transaction import Notice
+from db.unit import Pool, Units
 from domain.money import CertificateType
 from domain.people import Caller
 
 WRITE_CONNECTIONS_MAX = 12
 DESK_CONNECTIONS_MAX = 3  # the desk's and the numbers' own: a flood of logins cannot keep the market waiting
+CALLER_CONNECTIONS_MAX = 3  # for the look at sessions: who asks something else waits for no unit of work either
 READ_CONNECTIONS_MAX = 8
 LEASES_EVERY_S = 20.0
 KEYS_EVERY_S = 3_600.0
@@ -74,6 +76,8 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(pool.close)
         desk_pool = await Pool.open(url, role=role, size_max=DESK_CONNECTIONS_MAX, name="desk")
         stack.push_async_callback(desk_pool.close)
+        caller_pool = await Pool.open(url, role=role, size_max=CALLER_CONNECTIONS_MAX, name="callers")
+        stack.push_async_callback(caller_pool.close)
         reader = Reader.open(url, role=role, size_max=READ_CONNECTIONS_MAX)
         stack.push_async_callback(reader.close)
         client = redis.asyncio.from_url(settings.redis_url, socket_connect_timeout=db.numbers.REDIS_TIMEOUT_S)
@@ -114,7 +118,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         for name, work in chores:
             task = asyncio.create_task(supervise(name, work), name=name)
             stack.push_async_callback(cancel, [task])
-        yield Services(pool, reader, units, desk, Callers(pool), books, trail, journal, holdings, passwords)
+        yield Services(pool, reader, units, desk, Callers(caller_pool), books, trail, journal, holdings, passwords)
 
 
 async def _close_leases(pool: Pool) -> None:
@@ -168,7 +172,7 @@ class Door:
         Raises: RequestError (UNAUTHENTICATED).
         """
         if caller is not None:
-            caller = await db.people.caller_again(self.open.pool, caller.session)
+            caller = await self.open.callers.again(caller.session)
             if caller is None:
                 raise RequestError("This session has ended. Sign in again.", Code.UNAUTHENTICATED)
         return Context(**self._origin(websocket), caller=caller)
@@ -179,7 +183,7 @@ class Door:
             "services": self.open,
             "ip_address": connection.client.host if connection.client else None,
             "user_agent": agent[: db.people.USER_AGENT_LENGTH_MAX] if agent else None,
-            "is_secure": connection.url.scheme in ("https", "wss"),
+            "is_secure": connection.scope.get("scheme") in ("https", "wss"),
         }
 
     async def ready(self, request: Request) -> Response:

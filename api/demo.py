@@ -35,7 +35,7 @@ from api.logins import Login
 from api.settings import Settings
 from api.tickets import DECLARED
 from db.embedded import Urls
-from db.unit import Write
+from db.transaction import Write
 from domain.errors import ErrorCode
 from domain.people import Caller, UserOutcome, UserRole, new_user
 from domain.tickets import Attempt

@@ -40,7 +40,7 @@ from api.payloads import (
 )
 from api.policy import Policy
 from api.tickets import Work, mutation, mutations
-from db.unit import Write
+from db.transaction import Write
 from domain import errors, stories
 from domain.ledger import TransactionOutcome
 from domain.makers import MakerOutcome

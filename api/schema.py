@@ -1,6 +1,9 @@
 """The schema: types, limits and the ticket hook put together."""
 
+from functools import cache
+
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.name_converter import NameConverter
 
 from api.errors import Schema
 from api.limits import EXTENSIONS
@@ -11,6 +14,17 @@ from api.subscriptions import Subscription
 from api.tickets import Tickets
 
 
+class Names(NameConverter):
+    """Names of the schema; strawberry would put each argument of each call into camelCase anew."""
+
+    apply_naming_config = cache(NameConverter.apply_naming_config)  # as many as the schema has
+
+
+def config() -> StrawberryConfig:
+    """Return how this schema differs from strawberry's own ways."""
+    return StrawberryConfig(name_converter=Names(), scalar_map=SCALARS)
+
+
 def build() -> Schema:
     """Return the schema; the ticket hook stands last, closest to the resolvers."""
     return Schema(
@@ -18,7 +32,7 @@ def build() -> Schema:
         mutation=Mutation,
         subscription=Subscription,
         extensions=[*EXTENSIONS, Tickets],
-        config=StrawberryConfig(scalar_map=SCALARS),
+        config=config(),
     )
 
 

@@ -12,7 +12,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
-from uuid import uuid4
 
 import strawberry
 import structlog
@@ -25,9 +24,11 @@ from api.errors import Code, RequestError, root_of, uncoerced
 from api.payloads import MutationPayload
 from api.policy import Policy, refusal
 from api.scalars import escaped
-from db import idempotency
+from db import idempotency, ids
+from db.batch import Command
 from db.outcomes import reader
-from db.unit import Answer, Fault, Refusal, Write
+from db.transaction import Write
+from db.unit import Answer, Fault, Refusal
 from domain.errors import DomainError
 from domain.market import Cancel, CancelledOutcome, Place, PlacedOutcome
 from domain.tickets import REDACTED, ActionType, Attempt, Story
@@ -172,7 +173,10 @@ class Tickets(SchemaExtension):
             context.tickets[alias] = ticket_id
             raise RequestError(denied.message, Code.FORBIDDEN, ticketId=ticket_id)
         try:
-            answer = await units.shielded(self._run(declared, attempt, _next, info, kwargs))
+            if declared.is_desk:
+                answer = await self._at_desk(declared, attempt, _next, info, kwargs)
+            else:
+                answer = await units.shielded(self._run(declared, attempt, _next, info, kwargs))
         except Fault as fault:
             if fault.ticket_id:
                 context.tickets[alias] = fault.ticket_id
@@ -191,7 +195,7 @@ class Tickets(SchemaExtension):
         given = arguments.get("input")
         key = given.get("idempotencyKey") if isinstance(given, Mapping) else None
         return Attempt(
-            attempt_id=uuid4(),
+            attempt_id=ids.new(),
             field=declared.name,
             action_type=declared.action,
             request=declared.recorded(arguments),
@@ -204,6 +208,23 @@ class Tickets(SchemaExtension):
             tags=context.tags,
         )
 
+    async def _at_desk(
+        self,
+        declared: Declared,
+        attempt: Attempt,
+        _next: Callable[..., Any],
+        info: GraphQLResolveInfo[Any],
+        kwargs: dict[str, Any],
+    ) -> Answer[Any]:
+        """Leave a command to the desk, which carries it out whoever goes."""
+        services = self.context.services
+        try:
+            self._check_key(attempt)
+            command: Command = _next(None, info, **kwargs)
+        except Exception as error:
+            return await services.units.shielded(self._unbegun(declared, attempt, error))
+        return await services.desk.submit(attempt, command)
+
     async def _run(
         self,
         declared: Declared,
@@ -212,28 +233,35 @@ class Tickets(SchemaExtension):
         info: GraphQLResolveInfo[Any],
         kwargs: dict[str, Any],
     ) -> Answer[Any]:
-        services = self.context.services
+        """Run a field in a unit of work."""
         try:
-            if attempt.idempotency_key is not None:
-                idempotency.check(attempt.idempotency_key)
-            if declared.is_desk:
-                return await services.desk.submit(attempt, _next(None, info, **kwargs))
+            self._check_key(attempt)
             prepared: Work[Any] | None = await _next(None, info, **kwargs) if declared.is_prepared else None
-        except DomainError as error:
-            story = declared.tell(attempt.request, None)
-            ticket_id = await services.units.record(attempt, story, error.code, error.message)
-            return Answer(ticket_id, refusal=Refusal.of(error))
-        except Fault:
-            raise
         except Exception as error:
-            story = declared.tell(attempt.request, None)
-            ticket_id = await services.units.record(attempt, story, Code.INTERNAL, "Internal error.")
-            raise Fault(ticket_id) from error
+            return await self._unbegun(declared, attempt, error)
 
         async def work(write: Write) -> Any:
             return await _next(write, info, **kwargs)
 
-        return await services.units.run(attempt, prepared or work, declared.tell, declared.outcome_of)
+        return await self.context.services.units.run(attempt, prepared or work, declared.tell, declared.outcome_of)
+
+    @staticmethod
+    def _check_key(attempt: Attempt) -> None:
+        if attempt.idempotency_key is not None:
+            idempotency.check(attempt.idempotency_key)
+
+    async def _unbegun(self, declared: Declared, attempt: Attempt, error: Exception) -> Answer[Any]:
+        """Record what ended before any work began.
+
+        Raises: Fault.
+        """
+        if isinstance(error, Fault):
+            raise error
+        units, story = self.context.services.units, declared.tell(attempt.request, None)
+        if isinstance(error, DomainError):
+            ticket_id = await units.record(attempt, story, error.code, error.message)
+            return Answer(ticket_id, refusal=Refusal.of(error))
+        raise Fault(await units.record(attempt, story, Code.INTERNAL, "Internal error.")) from error
 
     async def _record_uncoerced(self) -> None:
         """Write the FAILED tickets of root fields whose arguments did not coerce, so that no resolver saw them."""
@@ -242,6 +270,8 @@ class Tickets(SchemaExtension):
         if document is None:
             return
         errors = operation.pre_execution_errors or []  # strawberry puts those of the execution here too
+        if not errors:
+            return
         unreached = uncoerced(errors)
         fresh: list[str] = []
         at_fields = {

@@ -10,13 +10,14 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, TypeAlias
-from uuid import UUID, uuid4
+from typing import Any, TypeAlias, cast
+from uuid import UUID
 
-from db import idempotency, ledger, market
+from db import idempotency, ids, ledger, market
 from db.ledger import AccountKey, Posting
 from db.outcomes import as_json, reader
-from db.unit import NOT_KEPT, Answer, Refusal, Transaction, Units, stored_answer
+from db.transaction import Transaction
+from db.unit import NOT_KEPT, Answer, Refusal, Units, stored_answer
 from domain import errors, money, people, stories
 from domain import ledger as law
 from domain import market as rules
@@ -38,9 +39,10 @@ from domain.market import (
     Trade,
 )
 from domain.money import Asset, CertificateType
-from domain.tickets import Attempt, Draft, Story
+from domain.tickets import ActionType, Attempt, Draft, Story
 
 Command: TypeAlias = Place | Cancel
+UNTOLD = Story(ActionType.ENTITY_MODIFIED, "")  # until it is known what became of the command
 
 
 @dataclass(eq=False, slots=True)
@@ -119,18 +121,13 @@ class Placed:
 class Batch:
     """The working state of one batch."""
 
-    def __init__(
-        self,
-        transaction: Transaction,
-        states: Mapping[CertificateType, market.BookState],
-        books: Mapping[CertificateType, Book],
-    ) -> None:
+    def __init__(self, transaction: Transaction, found: market.Found, books: Mapping[CertificateType, Book]) -> None:
         self.transaction = transaction
-        self.states = states
+        self.states = found.states
+        self.makers = found.makers
+        self.traders = found.traders
+        self.orders = found.orders
         self.books = books
-        self.makers: dict[UUID, Party] = {}
-        self.traders: dict[UUID, Party] = {}
-        self.orders: dict[UUID, Order] = {}
         self.kept: dict[tuple[UUID, str, str], idempotency.Kept] = {}
         self.accounts: dict[AccountKey, Account] = {}  # as locked; of those who place or cancel
         self.running: dict[AccountKey, Account] = {}  # the same, moved by what was decided so far
@@ -144,28 +141,24 @@ class Batch:
         self.children: list[Draft] = []
 
     @classmethod
-    async def load(
-        cls,
-        transaction: Transaction,
-        jobs: Sequence[Job],
-        states: Mapping[CertificateType, market.BookState],
-        books: Mapping[CertificateType, Book],
-    ) -> Batch:
-        """Read everything that the jobs' decisions rest on, inside the transaction.
+    async def load(cls, transaction: Transaction, jobs: Sequence[Job], books: market.Books) -> Batch:
+        """Read everything that the jobs' decisions rest on, inside a transaction that holds the market lock.
 
         Locks: the accounts that the jobs reserve from or release to.
         """
-        batch = cls(transaction, states, books)
         connection = transaction.connection
         places = [job.command for job in jobs if isinstance(job.command, Place)]
-        named = (people.uuid_or_none(command.market_maker_id) for command in places)
-        if maker_ids := {maker_id for maker_id in named if maker_id}:
-            batch.makers = await market.makers(connection, maker_ids)
-        if holder_ids := {command.holder_id for command in places if command.holder_id}:
-            batch.traders = await market.traders(connection, holder_ids)
-        cancelled = (people.uuid_or_none(job.command.order_id) for job in jobs if isinstance(job.command, Cancel))
-        if order_ids := {order_id for order_id in cancelled if order_id}:
-            batch.orders = await market.orders(connection, order_ids)
+        makers = {people.uuid_or_none(command.market_maker_id) for command in places} - {None}
+        cancelled = {people.uuid_or_none(job.command.order_id) for job in jobs if isinstance(job.command, Cancel)} - {
+            None
+        }
+        found = await market.find(
+            transaction,
+            makers=cast("set[UUID]", makers),
+            traders={command.holder_id for command in places if command.holder_id},
+            orders=cast("set[UUID]", cancelled),
+        )
+        batch = cls(transaction, found, await books.up_to_date(connection, found.states))
         batch.kept = await idempotency.find(connection, [job.attempt for job in jobs])
         wanted = [
             (party.holder_id, party.market_maker_id, _reserved_asset(command.side, command.certificate_type))
@@ -191,7 +184,7 @@ class Batch:
 
     def decide(self, job: Job) -> Step:
         """Decide one command on the state that its predecessors left, and carry it out in memory."""
-        step = Step(job, Draft(job.attempt, job.failed_story))
+        step = Step(job, Draft(job.attempt, UNTOLD))
         try:
             if self._replay(step):
                 return step
@@ -204,7 +197,7 @@ class Batch:
             if step.root.number is None:
                 step.root.number = next(self.root_numbers)
             step.refusal = Refusal.of(error)
-            step.root.story = replace(step.root.story, market_maker_id=self._maker_id(job.command))
+            step.root.story = replace(job.failed_story, market_maker_id=self._maker_id(job.command))
             step.root.error_code, step.root.error_message = error.code, error.message
             step.root.response = {"errors": [step.refusal.as_json()]}
         return step
@@ -261,7 +254,7 @@ class Batch:
         book.priority += 1
         order = self._order(step, party, placement, book.priority)
         newcomer = _newcomer(order, terms, placement.rested) if placement.rested else None
-        changes = book.apply_placed(newcomer, [(fill.resting.order_id, fill.quantity) for fill in placement.fills])
+        changes = book.apply_placed(newcomer, placement.fills)
         self.new_orders[order.id] = order
         for fill in placement.fills:
             self._fill(fill)
@@ -333,7 +326,7 @@ class Batch:
         elif placement.unfilled == 0:
             status = OrderStatus.FILLED
         return Order(
-            id=uuid4(),
+            id=ids.new(),
             user_id=party.holder_id,
             market_maker_id=party.market_maker_id,
             certificate_type=terms.certificate_type,
@@ -399,36 +392,47 @@ class Batch:
     # ------------------------------------------------------------------------------------------------------ writing up
 
     async def store(self, units: Units, steps: Sequence[Step]) -> None:
-        """Write everything that was decided, tickets last, in one statement.
+        """Write everything that was decided, tickets last; the server works on each part while the next is written up.
+
+        One command alone goes in one statement: it would wait for three.
 
         Locks: the accounts of the other parties; only a holder of the market lock ever locks several.
         """
-        self.transaction.gathers = True
+        transaction = self.transaction
+        transaction.gathers = True
         counts = sum(step.placed.ticket_count for step in steps if step.placed)
-        numbers = iter(await self.transaction.draw(counts))
+        numbers = iter(await transaction.draw(counts))
+        accounts = {**self.accounts, **await ledger.lock(transaction, self._others(steps))}
         for step in steps:
             if step.placed:
                 self._write_up(step, step.placed, numbers)
             elif step.release:
                 self.postings.append(step.release)
         await market.store(
-            self.transaction,
+            transaction,
             placed=list(self.new_orders.values()),
             changed=list(self.changed.values()),
             trades=self.trades,
             events=self.events,
             books=self.books,
         )
-        others = {
-            (posting.move.holder_id, posting.move.market_maker_id, posting.move.asset)
-            for posting in self.postings
-            if posting.key not in self.accounts
-        }
-        accounts = {**self.accounts, **await ledger.lock(self.transaction, others)}
-        await ledger.post(self.transaction, accounts, self.postings)
+        if len(steps) > 1:
+            await transaction.push()
+        await ledger.post(transaction, accounts, self.postings)
+        if len(steps) > 1:
+            await transaction.push()
         roots = [step.root for step in steps if not step.replayed]
         keyed = [step.root for step in steps if not step.replayed and not _is_passing(step)]
-        await units.write_tickets(self.transaction, [*roots, *self.children], keyed)
+        await units.write_tickets(transaction, [*roots, *self.children], keyed)
+
+    def _others(self, steps: Sequence[Step]) -> set[tuple[UUID, UUID | None, Asset]]:
+        """Return the accounts that trades move and that were not locked before deciding."""
+        moves = (move for step in steps if step.placed for moves in step.placed.settles for move in moves)
+        return {
+            (move.holder_id, move.market_maker_id, move.asset)
+            for move in moves
+            if (move.holder_id, move.asset) not in self.accounts
+        }
 
     def _write_up(self, step: Step, placed: Placed, numbers: Iterator[tuple[int, int]]) -> None:
         """Write the trades of one placement, their tickets, its ledger postings and its story."""
@@ -479,7 +483,7 @@ class Batch:
         is_buy = terms.side is OrderSide.BUY
         (buy_order_id, buyer_id), (sell_order_id, seller_id) = (taker, maker) if is_buy else (maker, taker)
         return Trade(
-            id=uuid4(),
+            id=ids.new(),
             certificate_type=terms.certificate_type,
             sequence=placed.sequence,
             price=money.price(resting.price),

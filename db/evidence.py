@@ -18,7 +18,7 @@ from sqlalchemy import ARRAY, Column, DateTime, LargeBinary, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from db import tables
-from db.unit import Connection as Lent
+from db.transaction import Connection as Lent
 from domain.tickets import DIGEST_VERSION, Payload, effects_hash
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | Lent"

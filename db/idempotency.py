@@ -21,7 +21,8 @@ from domain.tickets import Attempt, Draft, canonical
 
 if TYPE_CHECKING:
     from db.read import Reader
-    from db.unit import Connection, Pool, Transaction
+    from db.transaction import Connection, Transaction
+    from db.unit import Pool
 
 CONSTRAINT = "idempotency_pkey"
 KEPT = timedelta(days=30)

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, select
 
-from db import tables
+from db import ids, tables
 from db.read import Key, Page, Reader, Window, during, page
 from db.tables import Row
-from db.unit import Transaction, Write
+from db.transaction import Transaction, Write
 from domain import errors, ledger, money, people
 from domain.ledger import Account, Balance, Change, Move, TransactionOutcome, TransactionReason, TransactionType
 from domain.money import Asset
@@ -113,7 +113,7 @@ def _entry(now: datetime, posting: Posting, account: Account) -> Entry:
     move, asset = posting.move, posting.move.asset
     available_delta, locked_delta = move.deltas
     return (
-        uuid4(),
+        ids.new(),
         move.holder_id,
         move.market_maker_id,
         asset,

@@ -14,7 +14,7 @@ from db import ledger, market, people, tables
 from db.ledger import Posting
 from db.read import Key, Page, Reader, Window, page
 from db.tables import Row
-from db.unit import Write
+from db.transaction import Write
 from domain import errors, makers, money
 from domain.ledger import Transaction
 from domain.makers import Maker, MakerChange, MakerOutcome, MakerStats, NewMaker

@@ -12,13 +12,34 @@ from uuid import UUID
 
 from db import ledger, tables
 from db.tables import Row
-from db.unit import Connection, Transaction, Write
+from db.transaction import Connection, Transaction, Write
 from domain import ledger as law
 from domain import money, stories
 from domain.book import Book, LevelChange, OrderSide, Resting
 from domain.market import CancelReason, Certificate, EventKind, Order, OrderStatus, OrderType, Party, TimeInForce, Trade
 from domain.money import CertificateType
 from domain.tickets import Draft, canonical, instant
+
+_ORDER = tuple(column.name for column in tables.written(tables.orders))
+_RULES = ("certificate_type", "name", "description", "tick_size", "lot_size", "reference_price", "is_halted")
+
+
+def _base(columns: Iterable[str]) -> str:
+    """Name columns for a record inside a row: it is read by basic types, so domains are cast to what they are over."""
+    over = {"certificate_type": "text", "ticket_id": "text"} | dict.fromkeys(
+        ("price", "quantity", "filled_quantity", "filled_notional", "last_price", "tick_size", "lot_size",
+         "reference_price"), "numeric")  # fmt: skip
+    return ", ".join(f"{name}::{over[name]}" if name in over else name for name in columns)
+
+
+_FIND = f"""
+SELECT clock_timestamp() AS now,
+       ARRAY(SELECT ROW(sequence, priority, last_price::numeric, price_band_percent, {_base(_RULES)})
+             FROM books JOIN certificates USING (certificate_type) CROSS JOIN settings) AS states,
+       ARRAY(SELECT ROW(user_id, id, name, is_active) FROM market_maker_clients WHERE id = ANY($1::uuid[])) AS makers,
+       ARRAY(SELECT ROW(id, is_active, kyc_status = 'APPROVED') FROM users WHERE id = ANY($2::uuid[])) AS traders,
+       ARRAY(SELECT ROW({_base(_ORDER)}) FROM orders WHERE id = ANY($3::uuid[])) AS orders
+"""  # noqa: S608 - names of our own columns
 
 EVENTS_BEHIND_MAX = 10_000  # a book further behind is rebuilt from the open orders: that reads fewer rows
 
@@ -61,28 +82,58 @@ class Event:
     ticket_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What decisions rest on, read under the market lock: books with their rules, and who and what was asked for."""
+
+    states: dict[CertificateType, BookState]
+    makers: dict[UUID, Party]
+    traders: dict[UUID, Party]
+    orders: dict[UUID, Order]
+
+
+# The market lock: one for all books, since EUR balances are shared.
+LOCK = "SELECT FROM books ORDER BY certificate_type FOR NO KEY UPDATE"
+
+
 async def lock(transaction: Transaction) -> dict[CertificateType, BookState]:
     """Take the market lock and fix the transaction's time under it.
 
-    Locks: all rows of `books` in order, FOR NO KEY UPDATE: one lock for all books, since EUR balances are shared.
+    Locks: all rows of `books` in order, FOR NO KEY UPDATE.
     """
-    books = await transaction.connection.fetch(
-        "SELECT certificate_type, sequence, priority, last_price FROM books ORDER BY certificate_type FOR NO KEY UPDATE"
+    await transaction.connection.execute(LOCK)
+    return (await find(transaction)).states
+
+
+async def find(
+    transaction: Transaction,
+    *,
+    makers: Iterable[UUID] = (),
+    traders: Iterable[UUID] = (),
+    orders: Iterable[UUID] = (),
+) -> Found:
+    """Read the market, these market makers, users who trade for themselves, and orders; fix the transaction's time.
+
+    A statement of its own after LOCK: the snapshot of that one is older than its wait, and would show the rows and the
+    clock as they were before the last holder of the lock changed them.
+    """
+    row = await transaction.connection.fetchrow(_FIND, list(makers), list(traders), list(orders))
+    assert row is not None
+    transaction.see_clock(row["now"])
+    return Found(
+        states={state.certificate.certificate_type: state for state in map(_state_of, row["states"])},
+        makers={
+            maker_id: Party(user_id, maker_id, name, active, True) for user_id, maker_id, name, active in row["makers"]
+        },
+        traders={user_id: Party(user_id, None, "This account", active, kyc) for user_id, active, kyc in row["traders"]},
+        orders={values[0]: order_of(dict(zip(_ORDER, values, strict=True))) for values in row["orders"]},
     )
-    # A statement of its own: the snapshot of the one above is older than the wait for the lock, and would show the
-    # certificates (and the clock) as they were before the last holder of the lock changed them.
-    rows = await transaction.connection.fetch(
-        "SELECT c.*, s.price_band_percent, clock_timestamp() AS now FROM certificates c CROSS JOIN settings s"
-    )
-    transaction.see_clock(rows[0]["now"])
-    certificates = {row["certificate_type"]: certificate_of(row) for row in rows}
-    band_percent = rows[0]["price_band_percent"]
-    return {
-        CertificateType(row["certificate_type"]): BookState(
-            certificates[row["certificate_type"]], row["sequence"], row["priority"], row["last_price"], band_percent
-        )
-        for row in books
-    }
+
+
+def _state_of(values: Sequence[Any]) -> BookState:
+    sequence, priority, last_price, band_percent, *rules = values
+    certificate = certificate_of(dict(zip(_RULES, rules, strict=True)))
+    return BookState(certificate, sequence, priority, last_price, band_percent)
 
 
 def certificate_of(row: Row) -> Certificate:
@@ -155,7 +206,8 @@ async def _catch_up(connection: Connection, book: Book, state: BookState) -> Non
             book.apply_cancelled(event["order_id"])
         else:
             newcomer = _resting(event["order_id"], event, int(event["rested"])) if event["rested"] else None
-            book.apply_placed(newcomer, fills.get(event["sequence"], []))
+            taken = [book.fill(order_id, quantity) for order_id, quantity in fills.get(event["sequence"], ())]
+            book.apply_placed(newcomer, taken)
         book.sequence = event["sequence"]
     assert book.sequence == state.sequence, "the journal has no gaps"
     book.priority = state.priority
@@ -195,28 +247,6 @@ def _cents(price: Decimal) -> int:
 
 
 # ------------------------------------------------------------------------------------------------------------- loading
-
-
-async def makers(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Party]:
-    """Return the market makers that may be named in orders, by their own id."""
-    rows = await connection.fetch(
-        "SELECT id, user_id, name, is_active FROM market_maker_clients WHERE id = ANY($1::uuid[])", list(ids)
-    )
-    return {row["id"]: Party(row["user_id"], row["id"], row["name"], row["is_active"], True) for row in rows}
-
-
-async def traders(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Party]:
-    """Return the users who place orders for themselves, by id."""
-    rows = await connection.fetch(
-        "SELECT id, name, is_active, kyc_status = 'APPROVED' AS kyc FROM users WHERE id = ANY($1::uuid[])", list(ids)
-    )
-    return {row["id"]: Party(row["id"], None, "This account", row["is_active"], row["kyc"]) for row in rows}
-
-
-async def orders(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, Order]:
-    """Return orders by id."""
-    rows = await connection.fetch("SELECT * FROM orders WHERE id = ANY($1::uuid[])", list(ids))
-    return {row["id"]: order_of(row) for row in rows}
 
 
 async def open_orders_of(

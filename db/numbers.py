@@ -1,8 +1,8 @@
 """Ticket numbers. PostgreSQL is the authority: a block is a durable lease; Redis only dispenses inside a lease.
 
 A process asks Redis for sub-blocks of the newest shared lease and draws from memory. Without Redis it leases a block of
-its own. A transaction that uses a number share-locks its lease (`db.unit.Transaction.draw`), so a closer, who needs the
-row for himself, waits for every such transaction and then knows which numbers were never used: those become voids.
+its own. A transaction that uses a number share-locks its lease (`Transaction.draw`), so a closer, who needs the row for
+himself, waits for every such transaction and then knows which numbers were never used: those become voids.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from db import ledger, market, tables
 from db.ledger import Posting
 from db.read import Key, Page, Reader, Window, during, page
 from db.tables import Row
-from db.unit import BUSY_MESSAGE, Pool, Write
+from db.transaction import Write
+from db.unit import BUSY_MESSAGE, Pool
 from domain import errors, money, people
 from domain.errors import Busy
 from domain.money import Asset
@@ -81,41 +82,51 @@ def token_sha256(token: str) -> bytes:
 
 
 class Callers:
-    """Look up who holds a session token: what is asked for at the same moment in one statement, nothing from memory."""
+    """Look up who holds a session token, in the database each time; who asks while a statement runs is in the next."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._waiting: dict[str, asyncio.Future[Caller | None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._task: asyncio.Task[None] | None = None
 
     async def of(self, token: str) -> Caller | None:
         """Return who holds a token, by the database's clock; None when it has ended or the user may not act.
 
         Raises: Busy.
         """
-        if not self._waiting:
-            task = asyncio.create_task(self._look_up(), name="callers")  # begins when all who are ready now have asked
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
         found = self._waiting.get(token)
         if found is None:
             found = self._waiting[token] = asyncio.get_running_loop().create_future()
+        if self._task is None:
+            self._task = asyncio.create_task(self._look_up(), name="callers")
         return await asyncio.shield(found)  # others may wait for the same
 
+    async def again(self, session: Session) -> Caller | None:
+        """Return who holds a session that was found before; an open socket alone does not make it idle, nor seen.
+
+        Raises: Busy.
+        """
+        row = await self._pool.fetchrow(f"{_CALLER} AND s.id = $2", SEEN_EVERY, session.id)
+        return _caller_of(row) if row else None
+
     async def _look_up(self) -> None:
-        waiting, self._waiting = self._waiting, {}
+        """Look up who has asked, then who asked meanwhile, until nobody waits."""
         try:
-            found = await _callers(self._pool, list(waiting))
-        except BaseException as error:
-            for future in waiting.values():
-                if not future.done():
-                    future.set_exception(error if isinstance(error, Exception) else Busy(BUSY_MESSAGE))
-                    future.exception()  # who asked may be gone
-            if not isinstance(error, Exception):
-                raise
-        else:
-            for token, future in waiting.items():
-                future.set_result(found.get(token))
+            while self._waiting:
+                waiting, self._waiting = self._waiting, {}
+                try:
+                    found = await _callers(self._pool, list(waiting))
+                except BaseException as error:
+                    for future in waiting.values():
+                        future.set_exception(error if isinstance(error, Exception) else Busy(BUSY_MESSAGE))
+                        future.exception()  # who asked may be gone
+                    if not isinstance(error, Exception):
+                        raise
+                else:
+                    for token, future in waiting.items():
+                        future.set_result(found.get(token))
+        finally:
+            self._task = None
 
 
 async def caller(pool: Pool, token: str) -> Caller | None:
@@ -139,12 +150,6 @@ async def _callers(pool: Pool, tokens: Sequence[str]) -> dict[str, Caller]:
             seen,
         )
     return {tokens_by_hash[row["token_sha256"]]: _caller_of(row) for row in rows}
-
-
-async def caller_again(pool: Pool, session: Session) -> Caller | None:
-    """Return who holds a session that was found before; an open socket alone does not make it idle, nor seen."""
-    row = await pool.fetchrow(f"{_CALLER} AND s.id = $2", SEEN_EVERY, session.id)
-    return _caller_of(row) if row else None
 
 
 _CALLER = (

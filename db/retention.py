@@ -27,7 +27,8 @@ from db.evidence import Connection
 from db.keys import Signer
 from db.outcomes import reader
 from db.place import make_folder, write_private
-from db.unit import CONNECT_TIMEOUT_S, Pool, Units, Write
+from db.transaction import Write
+from db.unit import CONNECT_TIMEOUT_S, Pool, Units
 from domain import stories
 from domain.archives import ArchiveFile, ArchiveOutcome, Manifest, note_text
 from domain.tickets import ActionType, Attempt, instant, parse_ticket_id

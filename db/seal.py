@@ -20,7 +20,8 @@ import structlog
 
 from db import evidence, tables
 from db.keys import Signer
-from db.unit import LOST, OVERDUE, RETRYABLE, Connection, Pool
+from db.transaction import Connection
+from db.unit import LOST, OVERDUE, RETRYABLE, Pool
 from db.witness import Witness
 from domain import seals
 from domain.errors import Busy

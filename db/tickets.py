@@ -30,9 +30,20 @@ from sqlalchemy import (
 from db import tables
 from db.read import Key, Page, Reader, Window, during, page
 from db.tables import Row
-from db.unit import Transaction
+from db.transaction import Transaction
 from domain import errors, tickets
-from domain.tickets import ActionType, Draft, EntityType, Payload, Ticket, TicketStatus, plain
+from domain.tickets import (
+    ActionType,
+    Draft,
+    EntityType,
+    Payload,
+    Ticket,
+    TicketStatus,
+    Written,
+    canonical,
+    plain,
+    written,
+)
 
 SALT_BYTES = 32
 
@@ -48,13 +59,13 @@ async def store(transaction: Transaction, drafts: Sequence[Draft]) -> None:
     for index, draft in enumerate(drafts):
         ticket = tickets.write_up(draft, transaction.now, now_ns)
         story = draft.story
-        payload = Payload(
-            salt=salts[index * SALT_BYTES : (index + 1) * SALT_BYTES],
-            request=plain(draft.attempt.request) if draft.is_root else None,
-            response=plain(draft.response, items_max=None),  # what a lost attempt is answered with: whole
-            before=plain(story.before),
-            after=plain(story.after),
+        texts = (
+            canonical(plain(draft.attempt.request)) if draft.is_root else None,
+            written(draft.response, items_max=None),  # what a lost attempt is answered with: whole
+            written(story.before),
+            written(story.after),
         )
+        payload = Written(salts[index * SALT_BYTES : (index + 1) * SALT_BYTES], texts)
         bound = tickets.hmac_of(payload)
         digest = tickets.digest(ticket, bound, transaction.effects.get(ticket.ticket_id, []))
         logs.append(_log_row(ticket, digest, bound))

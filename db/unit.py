@@ -7,30 +7,25 @@ connection; what fails is the same, and raised again. What the world is told lea
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import random
-from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
-from uuid import UUID
 
 import asyncpg
 import structlog
-from sqlalchemy import Table
 
-from db import idempotency, tables
+from db import idempotency
 from db.outcomes import as_json
+from db.transaction import Connection, Notice, StartOver, Transaction, Write
 from domain.errors import Busy, DomainError, ErrorCode
-from domain.tickets import Attempt, Draft, Story, TicketStatus, effect_line, plain
+from domain.tickets import Attempt, Draft, Story, TicketStatus, plain
 
 if TYPE_CHECKING:
-    from db.numbers import Number, Numbers
+    from db.numbers import Numbers
 
-Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 2.0
@@ -67,11 +62,6 @@ class Fault(Exception):
         self.ticket_id = ticket_id
 
 
-class StartOver(Exception):
-    """The same work will go better now: a ticket number was dispensed twice by a Redis that went back in time, or
-    another attempt with the same idempotency key ended first."""
-
-
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A refusal as it is stored and answered."""
@@ -101,14 +91,6 @@ class Answer(Generic[T]):
     outcome: T | None = None
     refusal: Refusal | None = None
     is_replay: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something that the world may know once it is committed."""
-
-    channel: str
-    message: Mapping[str, Any]
 
 
 class Pool:
@@ -160,10 +142,17 @@ class Pool:
             await self._pool.release(connection)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        """One transaction outside any attempt: leases, housekeeping."""
-        async with self.acquire() as connection, connection.transaction():
-            yield connection
+    async def transaction(self, first: str = "") -> AsyncIterator[Connection]:
+        """One transaction outside any attempt: leases, housekeeping, a batch. first: a statement to begin with."""
+        async with self.acquire() as connection:
+            try:
+                await connection.execute(f"BEGIN; {first}")
+                yield connection
+            except BaseException:
+                with suppress(*LOST):  # the server rolls back what it lost
+                    await connection.execute("ROLLBACK")
+                raise
+            await connection.execute("COMMIT")
 
     async def fetch(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
         """Run one statement by itself."""
@@ -193,121 +182,6 @@ async def snapshot(
 
 async def _as_it_is(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     """Take a connection back; asyncpg has rolled back what was open, and nothing of ours outlives a transaction."""
-
-
-_NO_TIME = datetime.min.replace(tzinfo=UTC)
-
-
-class Transaction:
-    """An open transaction that will hold one or many tickets, and what is to be told after it."""
-
-    def __init__(self, connection: Connection, numbers: Numbers) -> None:
-        self.connection = connection
-        self.now = _NO_TIME
-        self.notices: list[Notice] = []
-        self.drafts: list[Draft] = []
-        self.effects: defaultdict[str, list[str]] = defaultdict(list)
-        self.gathers = False  # whether writes wait for `flush`
-        self._waiting: list[tuple[str, tuple[Any, ...]]] = []
-        self._numbers = numbers
-        self._leases: set[int] = set()
-        self._drawn: list[Number] = []
-
-    async def look_at_clock(self) -> None:
-        """Fix `now`, the database's time, for every row of this transaction."""
-        self.see_clock(await self.connection.fetchval("SELECT clock_timestamp()"))
-
-    def see_clock(self, now: datetime) -> None:
-        """Fix `now` once more, after a lock that orders this transaction behind the one before it."""
-        self.now = now
-
-    async def draw(self, count: int) -> list[tuple[int, int]]:
-        """Return ticket numbers (year, number) that nobody will declare void before this transaction ends.
-
-        Locks: the lease rows FOR SHARE.
-        """
-        drawn: list[Number] = []
-        while len(drawn) < count:
-            fresh = await self._numbers.draw(self.now.year, count - len(drawn))
-            asked = {number.lease_id for number in fresh} - self._leases
-            if asked:
-                rows = await self.connection.fetch(
-                    "SELECT id FROM ticket_leases WHERE id = ANY($1::bigint[]) AND closed_at IS NULL"
-                    " ORDER BY id FOR SHARE",
-                    list(asked),
-                )
-                self._leases |= {row["id"] for row in rows}
-                if closed := asked - self._leases:
-                    self._numbers.burn(closed)
-            drawn += [number for number in fresh if number.lease_id in self._leases]
-        self._drawn += drawn
-        return [(number.year, number.number) for number in drawn]
-
-    async def insert(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert rows in the order of `tables.written`; what a digest covers is noted down for its ticket."""
-        if not rows:
-            return
-        columns = tables.columns_of(table, rows)
-        if table in tables.EFFECTS:
-            ticket_at = [column.name for column in tables.written(table)].index("ticket_id")
-            covered = zip(*(columns[index] for index in tables.sealed(table)), strict=True)
-            for row, values in zip(rows, covered, strict=True):
-                self.effects[row[ticket_at]].append(effect_line(table.name, values))
-        await self.write(tables.insert_sql(table), *tables.arrays_of(table, columns))
-
-    async def write(self, sql: str, *arguments: Any) -> None:
-        """Run a statement that changes rows; when this transaction gathers, `flush` does."""
-        if self.gathers:
-            self._waiting.append((sql, arguments))
-        else:
-            await self.connection.execute(sql, *arguments)
-
-    async def flush(self) -> None:
-        """Send what was gathered in one round trip. No part sees the rows of another; keys are checked at the end."""
-        if self._waiting:
-            statements, arguments = zip(*self._waiting, strict=True)
-            self._waiting = []
-            await self.connection.execute(tables.together_sql(statements), *itertools.chain.from_iterable(arguments))
-
-    def tell(self, channel: str, message: Mapping[str, Any]) -> None:
-        """Leave a notice for the time after COMMIT."""
-        self.notices.append(Notice(channel, message))
-
-    def give_numbers_back(self) -> None:
-        """Let others use the numbers of this transaction, which was rolled back for certain."""
-        self._numbers.give_back(self._drawn)
-        self._drawn = []
-
-    def burn_numbers(self) -> None:
-        """Never again draw from the leases used here."""
-        self._numbers.burn(set(self._leases))
-
-
-class Write(Transaction):
-    """The transaction of one attempt; its root ticket has its number from the start."""
-
-    def __init__(self, connection: Connection, numbers: Numbers, attempt: Attempt) -> None:
-        super().__init__(connection, numbers)
-        self.attempt = attempt
-        self.root = Draft(attempt, Story(attempt.action_type, attempt.field))
-        self.maker_id: UUID | None = None  # the market maker it is about, once found: a refusal's ticket names it too
-
-    @property
-    def ticket_id(self) -> str:
-        return self.root.ticket_id
-
-    async def open(self) -> None:
-        await self.look_at_clock()
-        self.root.number = (await self.draw(1))[0]
-
-    def see_clock(self, now: datetime) -> None:
-        """As above.
-
-        Raises: StartOver when the year turned: the root's number is of the old one.
-        """
-        if self.root.number and self.root.number[0] != now.year:
-            raise StartOver
-        super().see_clock(now)
 
 
 Store: TypeAlias = Callable[[Transaction, Sequence[Draft]], Awaitable[None]]

@@ -7,13 +7,13 @@ process holds the same book. Prices are integers of EUR cents, quantities intege
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
 
 from domain.money import CertificateType
+from domain.records import record
 
 
 class OrderSide(StrEnum):
@@ -21,6 +21,9 @@ class OrderSide(StrEnum):
 
     BUY = "BUY"
     SELL = "SELL"
+
+
+BUY, SELL = OrderSide.BUY, OrderSide.SELL  # read through its class, a member costs a call each time
 
 
 @dataclass(slots=True)
@@ -37,7 +40,7 @@ class Resting:
     ticket_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fill:
     """A quantity taken from one resting order at its price; is_last: the resting order is full then."""
 
@@ -46,7 +49,7 @@ class Fill:
     is_last: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LevelChange:
     """A level after an event. Units: price cents; quantity 0 means that the level is gone."""
 
@@ -56,54 +59,50 @@ class LevelChange:
     order_count: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Level:
-    """The orders at one price, oldest first."""
+    """The orders at one price by their priority, which is also the order in which they came."""
 
-    orders: OrderedDict[UUID, Resting] = field(default_factory=OrderedDict)
+    side: OrderSide
+    price: int
     quantity: int = 0
+    orders: dict[int, Resting] = field(default_factory=dict)
+
+    def as_change(self) -> LevelChange:
+        """Return the level as it is now."""
+        return LevelChange(self.side, self.price, self.quantity, len(self.orders))
 
 
 class Side:
-    """One side of a book: levels by price, best first; bids are kept under their negated price."""
+    """One side of a book: its levels by rank. The rank of a price is higher the better the price, on both sides."""
+
+    __slots__ = ("levels", "ranks", "side", "sign")
 
     def __init__(self, side: OrderSide) -> None:
         self.side = side
-        self._sign = -1 if side is OrderSide.BUY else 1
-        self._keys: list[int] = []
-        self._levels: dict[int, Level] = {}
+        self.sign = 1 if side is BUY else -1
+        self.ranks: list[int] = []  # ascending, so that the best level is the last one and goes without moving others
+        self.levels: dict[int, Level] = {}
 
-    def add(self, order: Resting) -> None:
-        level = self._levels.get(order.price)
-        if level is None:
-            level = self._levels[order.price] = Level()
-            insort(self._keys, self._sign * order.price)
-        level.orders[order.order_id] = order
-        level.quantity += order.remaining
+    def add_level(self, price: int) -> Level:
+        """Add a level without orders."""
+        level = self.levels[price] = Level(self.side, price)
+        insort(self.ranks, self.sign * price)
+        return level
 
-    def take(self, order: Resting, quantity: int) -> None:
-        """Lower a resting order; it leaves the book at 0, its level with the last order."""
-        level = self._levels[order.price]
-        order.remaining -= quantity
-        level.quantity -= quantity
-        if order.remaining == 0:
-            del level.orders[order.order_id]
-            if not level.orders:
-                del self._levels[order.price]
-                key = self._sign * order.price
-                del self._keys[bisect_left(self._keys, key)]
+    def remove_level(self, level: Level) -> None:
+        """Remove a level whose last order is gone."""
+        del self.levels[level.price]
+        del self.ranks[bisect_left(self.ranks, self.sign * level.price)]
 
     def best(self) -> int | None:
-        return self._sign * self._keys[0] if self._keys else None
+        return self.sign * self.ranks[-1] if self.ranks else None
 
     def __iter__(self) -> Iterator[tuple[int, Level]]:
         """Yield (price in cents, level), best first."""
-        for key in self._keys:
-            price = self._sign * key
-            yield price, self._levels[price]
-
-    def level(self, price: int) -> Level | None:
-        return self._levels.get(price)
+        for rank in reversed(self.ranks):
+            price = self.sign * rank
+            yield price, self.levels[price]
 
 
 class Book:
@@ -114,39 +113,66 @@ class Book:
         self.sequence = sequence
         self.priority = priority
         self.last_price = last_price
-        self.sides = {side: Side(side) for side in OrderSide}
+        self.bids, self.asks = Side(BUY), Side(SELL)
+        self.sides = {BUY: self.bids, SELL: self.asks}
         self.orders: dict[UUID, Resting] = {}
 
-    def rest(self, order: Resting) -> None:
+    def rest(self, order: Resting) -> Level:
+        """Put an order behind all others at its price; return its level."""
+        side = self.bids if order.side is BUY else self.asks
+        level = side.levels.get(order.price) or side.add_level(order.price)
+        level.orders[order.priority] = order
+        level.quantity += order.remaining
         self.orders[order.order_id] = order
-        self.sides[order.side].add(order)
+        return level
 
-    def apply_fills(self, fills: list[tuple[UUID, int]]) -> list[LevelChange]:
-        """Take quantities from resting orders; return the levels as they are afterwards."""
-        touched: dict[tuple[OrderSide, int], None] = {}
-        for order_id, quantity in fills:
-            order = self.orders[order_id]
-            self.sides[order.side].take(order, quantity)
-            touched[order.side, order.price] = None
-            self.last_price = order.price
-            if order.remaining == 0:
-                del self.orders[order_id]
-        return [self.change(side, price) for side, price in touched]
+    def fill(self, order_id: UUID, quantity: int) -> Fill:
+        """Return what a trade of the journal takes from an order in the book."""
+        resting = self.orders[order_id]
+        return Fill(resting, quantity, quantity == resting.remaining)
 
-    def apply_placed(self, newcomer: Resting | None, fills: list[tuple[UUID, int]]) -> list[LevelChange]:
-        """Carry out one PLACED event; newcomer is what rests of the order, None when nothing does."""
-        changes = self.apply_fills(fills)
+    def apply_placed(self, newcomer: Resting | None, fills: Sequence[Fill]) -> list[LevelChange]:
+        """Carry out one PLACED event; newcomer is what rests of the order, None when nothing does.
+
+        Return the levels that it touched as they are afterwards.
+        """
+        changes = self._apply_fills(fills) if fills else []
         if newcomer is not None:
-            self.rest(newcomer)
-            changes.append(self.change(newcomer.side, newcomer.price))
+            changes.append(self.rest(newcomer).as_change())
         return changes
 
     def apply_cancelled(self, order_id: UUID) -> list[LevelChange]:
         """Carry out one CANCELLED event."""
-        order = self.orders.pop(order_id)
-        self.sides[order.side].take(order, order.remaining)
-        return [self.change(order.side, order.price)]
+        order = self.orders[order_id]
+        side = self.bids if order.side is BUY else self.asks
+        level = side.levels[order.price]
+        level.quantity -= order.remaining
+        order.remaining = 0
+        self._leave(order, level, side)
+        return [level.as_change()]
 
-    def change(self, side: OrderSide, price: int) -> LevelChange:
-        level = self.sides[side].level(price)
-        return LevelChange(side, price, level.quantity, len(level.orders)) if level else LevelChange(side, price, 0, 0)
+    def _apply_fills(self, fills: Sequence[Fill]) -> list[LevelChange]:
+        """Take quantities from orders of one side, best level first, so that all fills of a level stand together."""
+        first = fills[0].resting
+        side = self.bids if first.side is BUY else self.asks
+        level = side.levels[first.price]
+        changes: list[LevelChange] = []
+        for fill in fills:
+            order, quantity = fill.resting, fill.quantity
+            if order.price != level.price:
+                changes.append(level.as_change())
+                level = side.levels[order.price]
+            order.remaining -= quantity
+            level.quantity -= quantity
+            if order.remaining == 0:
+                self._leave(order, level, side)
+        changes.append(level.as_change())
+        self.last_price = level.price
+        return changes
+
+    def _leave(self, order: Resting, level: Level, side: Side) -> None:
+        """Remove an order of which nothing is left, and its level when it was the last one there."""
+        del self.orders[order.order_id]
+        del level.orders[order.priority]
+        if not level.orders:
+            side.remove_level(level)

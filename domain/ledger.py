@@ -19,9 +19,10 @@ from enum import StrEnum
 from uuid import UUID
 
 from domain import errors, market, money
-from domain.book import Fill, OrderSide, Resting
+from domain.book import BUY, Fill, Resting
 from domain.market import Terms
 from domain.money import Asset
+from domain.records import record
 
 
 class TransactionType(StrEnum):
@@ -52,6 +53,15 @@ TYPE_OF_REASON = {
     TransactionReason.SETTLE_OUT: TransactionType.TRADE_CREDIT,
     TransactionReason.SETTLE_IN: TransactionType.TRADE_CREDIT,
 }
+SIGNS_OF_REASON = {  # what an amount does to (available, locked)
+    TransactionReason.DEPOSIT: (1, 0),
+    TransactionReason.WITHDRAWAL: (-1, 0),
+    TransactionReason.LOCK: (-1, 1),
+    TransactionReason.RELEASE: (1, -1),
+    TransactionReason.SETTLE_OUT: (0, -1),
+    TransactionReason.SETTLE_IN: (1, 0),
+}
+assert TYPE_OF_REASON.keys() == SIGNS_OF_REASON.keys() == set(TransactionReason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +104,7 @@ class Transaction:
     ticket_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Account:
     """A holder's balance of one asset under lock, in smallest units."""
 
@@ -106,7 +116,7 @@ class Account:
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Move:
     """One change of one account, before its running figures are known."""
 
@@ -119,18 +129,8 @@ class Move:
     @property
     def deltas(self) -> tuple[int, int]:
         """Return (available, locked)."""
-        amount = self.amount
-        match self.reason:
-            case TransactionReason.DEPOSIT | TransactionReason.SETTLE_IN:
-                return amount, 0
-            case TransactionReason.WITHDRAWAL:
-                return -amount, 0
-            case TransactionReason.LOCK:
-                return -amount, amount
-            case TransactionReason.RELEASE:
-                return amount, -amount
-            case TransactionReason.SETTLE_OUT:
-                return 0, -amount
+        available, locked = SIGNS_OF_REASON[self.reason]
+        return available * self.amount, locked * self.amount
 
     @property
     def signed_amount(self) -> int:
@@ -217,7 +217,7 @@ def lock(holder_id: UUID, market_maker_id: UUID | None, placement: market.Placem
 
 def release(resting: Resting, certificate: money.CertificateType) -> Move:
     """Give back what is still reserved for an order that leaves the book."""
-    is_buy = resting.side is OrderSide.BUY
+    is_buy = resting.side is BUY
     asset = Asset.EUR if is_buy else certificate.asset
     amount = resting.remaining * resting.price if is_buy else resting.remaining
     return Move(resting.holder_id, resting.market_maker_id, asset, TransactionReason.RELEASE, amount)
@@ -239,7 +239,7 @@ def settle(terms: Terms, fill: Fill, holder_id: UUID, market_maker_id: UUID | No
     certificate = terms.certificate_type.asset
     resting = fill.resting
     taker, maker = (holder_id, market_maker_id), (resting.holder_id, resting.market_maker_id)
-    buyer, seller = (taker, maker) if terms.side is OrderSide.BUY else (maker, taker)
+    buyer, seller = (taker, maker) if terms.side is BUY else (maker, taker)
     cost = fill.quantity * resting.price
     moves = [
         Move(*seller, certificate, TransactionReason.SETTLE_OUT, fill.quantity),
@@ -247,7 +247,7 @@ def settle(terms: Terms, fill: Fill, holder_id: UUID, market_maker_id: UUID | No
         Move(*buyer, certificate, TransactionReason.SETTLE_IN, fill.quantity),
         Move(*seller, Asset.EUR, TransactionReason.SETTLE_IN, cost),
     ]
-    limit = terms.price if terms.side is OrderSide.BUY else None
+    limit = terms.price if terms.side is BUY else None
     if limit is not None and (better := fill.quantity * (limit - resting.price)):
         moves.append(Move(*buyer, Asset.EUR, TransactionReason.RELEASE, better))
     return moves

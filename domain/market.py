@@ -6,6 +6,7 @@ Prices are integers of EUR cents, quantities integers of certificates.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
@@ -13,10 +14,12 @@ from enum import StrEnum
 from uuid import UUID
 
 from domain import errors, money
-from domain.book import Book, Fill, OrderSide, Resting
+from domain.book import BUY, SELL, Book, Fill, OrderSide, Resting
 from domain.money import Asset, CertificateType
+from domain.records import record
 
 PRICE_MAX = 1_000_000_00  # cents: one million EUR a tonne, far above any price ever paid
+PRICE_MAX_EUR = money.price(PRICE_MAX)
 QUANTITY_MAX = 1_000_000_000  # certificates: a thousand times the largest auction
 assert PRICE_MAX * QUANTITY_MAX < 2**63  # the notional of one order stays within 64 bits
 
@@ -34,6 +37,10 @@ class TimeInForce(StrEnum):
     GTC = "GTC"
     IOC = "IOC"
     FOK = "FOK"
+
+
+# Read through its class, a member costs a call each time; these are asked for with every order.
+MARKET, GTC = OrderType.MARKET, TimeInForce.GTC
 
 
 class OrderStatus(StrEnum):
@@ -209,7 +216,7 @@ class Band:
     highest: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Terms:
     """A request whose shape is right. Units: price cents (None: MARKET), quantity and lot certificates."""
 
@@ -224,12 +231,7 @@ class Terms:
     @property
     def reserved_asset(self) -> Asset:
         """What the order locks: euros to buy, certificates to sell."""
-        return Asset.EUR if self.side is OrderSide.BUY else self.certificate_type.asset
-
-    @property
-    def rests(self) -> bool:
-        """Whether what does not trade at once waits in the book."""
-        return self.order_type is OrderType.LIMIT and self.time_in_force is TimeInForce.GTC
+        return Asset.EUR if self.side is BUY else self.certificate_type.asset
 
     @property
     def is_all_or_nothing(self) -> bool:
@@ -238,33 +240,26 @@ class Terms:
     @property
     def unit_reserve(self) -> int | None:
         """What one certificate locks; None for a MARKET buy, which locks exactly the cost of its fills."""
-        return 1 if self.side is OrderSide.SELL else self.price
+        return 1 if self.side is SELL else self.price
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Placement:
-    """What a new order does: its fills in order, what rests, and why a rest was cut."""
+    """What a new order does: its fills in order, what rests, and why a rest was cut. Units: cost of the fills cents."""
 
     terms: Terms
-    fills: tuple[Fill, ...]
+    fills: Sequence[Fill]
+    unfilled: int
+    cost: int
     cut: CancelReason | None
 
     @property
     def filled(self) -> int:
-        return sum(fill.quantity for fill in self.fills)
-
-    @property
-    def unfilled(self) -> int:
-        return self.terms.quantity - self.filled
+        return self.terms.quantity - self.unfilled
 
     @property
     def rested(self) -> int:
         return 0 if self.cut else self.unfilled
-
-    @property
-    def cost(self) -> int:
-        """What its fills cost, in cents."""
-        return sum(fill.quantity * fill.resting.price for fill in self.fills)
 
     @property
     def reserve(self) -> int:
@@ -316,7 +311,7 @@ def terms(request: Place, certificate: Certificate, limits: Band | None = None) 
 
 
 def _limit_price(request: Place, certificate: Certificate, limits: Band | None) -> int | None:
-    if request.order_type is OrderType.MARKET:
+    if request.order_type is MARKET:
         if request.price is not None:
             raise errors.InvalidPrice(
                 "A MARKET order takes what the book offers and has no price.",
@@ -342,10 +337,8 @@ def _on_grid(price: Decimal | None, certificate: Certificate) -> int:
         raise errors.InvalidPrice("A LIMIT order needs a price.", field="price")
     if not price.is_finite() or price <= 0:
         raise errors.InvalidPrice("The price must be greater than 0.", field="price", requested=str(price))
-    if price > money.price(PRICE_MAX):
-        raise errors.InvalidPrice(
-            f"The price must not exceed {money.price(PRICE_MAX):f}.", field="price", requested=str(price)
-        )
+    if price > PRICE_MAX_EUR:
+        raise errors.InvalidPrice(f"The price must not exceed {PRICE_MAX_EUR:f}.", field="price", requested=str(price))
     cents = money.units(price, money.PRICE_DECIMALS)
     if cents is None or price % certificate.tick_size:
         raise errors.InvalidPrice(
@@ -394,39 +387,33 @@ def place(
     SelfTrade, NoLiquidity.
     """
     _may_trade(terms, party, certificate)
-    if terms.unit_reserve is not None:
-        _require(terms, party, terms.quantity * terms.unit_reserve, available, locked)
-    walk = _match(book, terms, party.holder_id, limits, available)
-    left = terms.quantity - walk.quantity
-    if walk.stop is CancelReason.CASH_EXHAUSTED and (terms.is_all_or_nothing or not walk.fills):
+    needed = terms.quantity if terms.side is SELL else terms.quantity * (terms.price or 0)  # MARKET: see _match
+    if needed > available:
+        raise _insufficient(terms, party, needed, available, locked)
+    placement = _match(book, terms, party.holder_id, limits, available)
+    if placement.cut is None:  # it trades whole, or it rests
+        return placement
+    if placement.fills and not terms.is_all_or_nothing:
+        return placement
+    if placement.cut is CancelReason.CASH_EXHAUSTED:
         rich = _match(book, terms, party.holder_id, limits, None)
-        one_lot = rich.fills[0].resting.price * terms.lot
-        _require(terms, party, rich.cost if terms.is_all_or_nothing else one_lot, available, locked)
-    if not walk.fills and walk.own:
-        raise errors.SelfTrade(
-            "This order would trade with an order of the same holder. Cancel that order first, or change the price.",
-            field=None if terms.price is None else "price",
-            orderId=str(walk.own.order_id),
-        )
-    if (left and terms.is_all_or_nothing) or (not walk.fills and not terms.rests):
-        raise errors.NoLiquidity(
-            f"The book offers {walk.quantity} of {terms.quantity} {terms.certificate_type} on these terms.",
-            field="quantity",
-            requested=str(terms.quantity),
-            offered=str(walk.quantity),
-        )
-    return Placement(terms, walk.fills, _cut(terms, walk.stop) if left else None)
+        needed = rich.cost if terms.is_all_or_nothing else rich.fills[0].resting.price * terms.lot
+        raise _insufficient(terms, party, needed, available, locked)
+    raise errors.NoLiquidity(
+        f"The book offers {placement.filled} of {terms.quantity} {terms.certificate_type} on these terms.",
+        field="quantity",
+        requested=str(terms.quantity),
+        offered=str(placement.filled),
+    )
 
 
-def _require(terms: Terms, party: Party, needed: int, available: int, locked: int) -> None:
-    if needed <= available:
-        return
+def _insufficient(terms: Terms, party: Party, needed: int, available: int, locked: int) -> errors.InsufficientBalance:
     asset = terms.reserved_asset
     figures = {
         name: f"{money.decimal(asset, figure):f}"
         for name, figure in (("requested", needed), ("available", available), ("locked", locked))
     }
-    raise errors.InsufficientBalance(
+    return errors.InsufficientBalance(
         f"{party.name} has {figures['available']} {asset} available; this order needs {figures['requested']}.",
         field="quantity",
         asset=asset.value,
@@ -434,18 +421,9 @@ def _require(terms: Terms, party: Party, needed: int, available: int, locked: in
     )
 
 
-def _cut(terms: Terms, stop: CancelReason | None) -> CancelReason | None:
-    """Return why the rest of a new order is cancelled; None when it rests."""
-    if stop is not None:
-        return stop
-    if terms.order_type is OrderType.MARKET:
-        return CancelReason.MARKET_REMAINDER
-    return CancelReason.IOC_REMAINDER if terms.time_in_force is TimeInForce.IOC else None
-
-
 def _may_trade(terms: Terms, party: Party, certificate: Certificate) -> None:
     if party.market_maker_id is not None:
-        if terms.side is not OrderSide.SELL:
+        if terms.side is not SELL:
             raise errors.SideNotAllowed("Market makers may only sell.", field="side", side=terms.side.value)
         if not party.is_active:
             raise errors.MarketMakerInactive(
@@ -463,54 +441,64 @@ def _may_trade(terms: Terms, party: Party, certificate: Certificate) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Walk:
-    """What a new order meets: its fills, and what stopped it before quantity or matching prices ran out."""
-
-    fills: tuple[Fill, ...]
-    stop: CancelReason | None = None
-    own: Resting | None = None
-
-    @property
-    def quantity(self) -> int:
-        return sum(fill.quantity for fill in self.fills)
-
-    @property
-    def cost(self) -> int:
-        return sum(fill.quantity * fill.resting.price for fill in self.fills)
-
-
-def _match(book: Book, terms: Terms, holder_id: UUID, limits: Band | None, cash: int | None) -> _Walk:
+def _match(book: Book, terms: Terms, holder_id: UUID, limits: Band | None, cash: int | None) -> Placement:
     """Walk the other side, best price and oldest order first.
 
     A MARKET order stops at the band, a MARKET buy where the cash ends (None: without end).
+    Raises: SelfTrade.
     """
-    fills: list[Fill] = []
-    left = terms.quantity
-    is_buy = terms.side is OrderSide.BUY
-    worst, beyond = terms.price, None
-    if worst is None and limits is not None:
-        worst, beyond = (limits.highest if is_buy else limits.lowest), CancelReason.PRICE_BAND
-    if terms.unit_reserve is not None:
+    is_buy = terms.side is BUY
+    offers = book.asks if is_buy else book.bids
+    worst = terms.price
+    beyond = at_end = None if terms.time_in_force is GTC else CancelReason.IOC_REMAINDER
+    if worst is None:
+        worst, beyond = _worst_at_market(is_buy, limits)
+        at_end = CancelReason.MARKET_REMAINDER
+    if terms.price is not None or not is_buy:
         cash = None  # reserved before
-    for price, level in book.sides[OrderSide.SELL if is_buy else OrderSide.BUY]:
-        if worst is not None and (price > worst if is_buy else price < worst):
-            return _Walk(tuple(fills), beyond)
-        for resting in level.orders.values():
-            if resting.holder_id == holder_id:
-                return _Walk(tuple(fills), CancelReason.SELF_TRADE, resting)
-            quantity = min(left, resting.remaining)
-            if cash is not None:
-                if quantity * price > cash:
-                    if affordable := cash // (price * terms.lot) * terms.lot:
-                        fills.append(Fill(resting, affordable, False))
-                    return _Walk(tuple(fills), CancelReason.CASH_EXHAUSTED)
-                cash -= quantity * price
-            fills.append(Fill(resting, quantity, quantity == resting.remaining))
+    worst_rank = offers.sign * worst
+    own = holder_id.int  # compared as the number that it is: UUID.__eq__ is a call for each fill
+    left, cost = terms.quantity, 0
+    fills: list[Fill] = []
+    for rank in reversed(offers.ranks):
+        if rank < worst_rank:
+            at_end = beyond
+            break
+        price = offers.sign * rank
+        for resting in offers.levels[price].orders.values():
+            if resting.holder_id.int == own:
+                if not fills:
+                    raise _self_trade(terms, resting)
+                return Placement(terms, fills, left, cost, CancelReason.SELF_TRADE)
+            remaining = resting.remaining
+            is_last = remaining <= left
+            quantity = remaining if is_last else left
+            if cash is not None and cost + quantity * price > cash:
+                quantity = (cash - cost) // (price * terms.lot) * terms.lot
+                if quantity:
+                    fills.append(Fill(resting, quantity, False))
+                return Placement(terms, fills, left - quantity, cost + quantity * price, CancelReason.CASH_EXHAUSTED)
+            fills.append(Fill(resting, quantity, is_last))
+            cost += quantity * price
             left -= quantity
-            if left == 0:
-                return _Walk(tuple(fills))
-    return _Walk(tuple(fills))
+            if not left:
+                return Placement(terms, fills, 0, cost, None)
+    return Placement(terms, fills, left, cost, at_end)
+
+
+def _worst_at_market(is_buy: bool, limits: Band | None) -> tuple[int, CancelReason | None]:
+    """Return the worst price that a MARKET order takes, and why it takes none beyond."""
+    if limits is None:
+        return (PRICE_MAX if is_buy else 0), None
+    return (limits.highest if is_buy else limits.lowest), CancelReason.PRICE_BAND
+
+
+def _self_trade(terms: Terms, own: Resting) -> errors.SelfTrade:
+    return errors.SelfTrade(
+        "This order would trade with an order of the same holder. Cancel that order first, or change the price.",
+        field=None if terms.price is None else "price",
+        orderId=str(own.order_id),
+    )
 
 
 def cancel(request: Cancel, order: Order | None, book: Book | None) -> Resting:

@@ -1,4 +1,4 @@
-"""How long random tests run: TEST_SIZE=ci (the default), full (what the issue asks for) or release (an hour)."""
+"""How much random tests and races do: TEST_SIZE=ci (the default), full (what the issues ask for) or release (hours)."""
 
 from __future__ import annotations
 
@@ -36,3 +36,19 @@ class Size:
 PAPER = {"ci": Size(150, 60), "full": Size(300, 100), "release": Size(3_000, 200)}[SIZE]
 DATABASE = {"ci": Size(6, 40), "full": Size(40, 60), "release": Size(400, 120)}[SIZE]
 STREAM_COMMANDS = {"ci": 20_000, "full": 100_000, "release": 500_000}[SIZE]
+
+
+@dataclass(frozen=True)
+class Race:
+    """Clients at once, orders of each, and how often a reader sums up all balances meanwhile."""
+
+    clients: int
+    orders: int
+    reads: int
+
+
+PROCESSES = {"ci": 2, "full": 2, "release": 4}[SIZE]  # that serve one market
+RACE = {"ci": Race(32, 200, 500), "full": Race(32, 200, 500), "release": Race(64, 2_000, 20_000)}[SIZE]
+RIVAL_ROUNDS = {"ci": 50, "full": 50, "release": 1_000}[SIZE]  # of 32 requests for one balance
+KEYS = {"ci": 200, "full": 200, "release": 5_000}[SIZE]  # each sent 20 times
+DISCONNECTS = {"ci": 200, "full": 200, "release": 5_000}[SIZE]

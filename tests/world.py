@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import secrets
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -20,9 +21,11 @@ from gql.transport.aiohttp import AIOHTTPTransport
 from gql.transport.exceptions import TransportQueryError
 from gql.transport.websockets import WebsocketsTransport
 
+from api import supervisor
 from api.app import create_app
 from api.auth import Passwords
 from api.settings import Settings
+from api.supervisor import Child
 
 PASSWORD = "correct horse battery"
 START_SECONDS_MAX = 20
@@ -313,3 +316,37 @@ async def serving(settings: Settings) -> AsyncIterator[Api]:
         finally:
             server.should_exit = True
             await asyncio.wait_for(task, START_SECONDS_MAX)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A process that serves the API, and where."""
+
+    url: str
+    child: Child
+
+
+@contextlib.asynccontextmanager
+async def serving_apart(settings: Settings, title: str = "an API") -> AsyncIterator[Served]:
+    """Serve the application as a process of its own, as `carbondesk` starts it; it ends with us, however we end."""
+    with supervisor.listen("127.0.0.1", 0) as listener:
+        base = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        child = Child(
+            title, ["serve", "--supervised", str(listener.fileno())], environment(settings), listener.fileno()
+        )
+        child.start()
+        try:
+            await asyncio.to_thread(supervisor.wait_ready, child, base)
+            yield Served(f"{base}/graphql", child)
+        finally:
+            await asyncio.to_thread(child.stop)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the variables under which a program works with these settings."""
+    return {
+        **os.environ,
+        "CARBONDESK_HOME": str(settings.home),
+        "DATABASE_URL": settings.database_url or "",
+        "REDIS_URL": settings.redis_url or "",
+    }

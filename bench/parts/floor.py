@@ -19,7 +19,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
-from strawberry.schema.config import StrawberryConfig
 
 from api.app import healthy, spare_collections
 from api.context import Info
@@ -29,7 +28,7 @@ from api.http import GraphQLView
 from api.inputs import PlaceOrderInput
 from api.limits import EXTENSIONS
 from api.payloads import OrderPayload
-from api.scalars import SCALARS
+from api.schema import config
 from domain.book import OrderSide
 from domain.market import Order, OrderStatus, OrderType, PlacedOutcome, TimeInForce, Trade
 from domain.money import CertificateType
@@ -115,9 +114,7 @@ async def bare(request: Request) -> Response:
 
 def app() -> ASGIApp:
     """Return the application: uvicorn's factory."""
-    schema = Schema(
-        query=Query, mutation=Mutation, extensions=[*EXTENSIONS], config=StrawberryConfig(scalar_map=SCALARS)
-    )
+    schema = Schema(query=Query, mutation=Mutation, extensions=[*EXTENSIONS], config=config())
     view = GraphQLView(schema, context=of_request, connect=connect, socket_context=of_socket)
     spare_collections()
     return Guard(

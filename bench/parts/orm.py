@@ -27,7 +27,8 @@ from db.batch import Command, Job
 from db.migrate import sqlalchemy_url
 from db.outcomes import as_json
 from db.tickets import _log_row
-from db.unit import BY_KEY, STATEMENT_TIMEOUT_S, Answer, Notice, Refusal, Units
+from db.transaction import Notice
+from db.unit import BY_KEY, STATEMENT_TIMEOUT_S, Answer, Refusal, Units
 from domain import book as pure
 from domain import ledger, money, stories
 from domain import market as rules

@@ -8,10 +8,13 @@ from uuid import uuid4
 import asyncpg
 
 from api.app import WRITE_CONNECTIONS_MAX
+from db.unit import LOCK_TIMEOUT_S
 from tests.world import CANCEL_MARKET_ORDER, PLACE_MARKET_ORDER, PLACE_ORDER, Api
 
 ANSWER = "ticketId errors { code message }"
 APPROVE_KYC = f"mutation($id: ID!) {{ approveKyc(userId: $id) {{ {ANSWER} }} }}"
+WAITING_UNITS = """SELECT pid FROM pg_stat_activity WHERE datname = current_database()
+  AND application_name = 'carbondesk-write' AND wait_event_type = 'Lock'"""
 DELETE_MAKER = f"mutation($id: ID!) {{ deleteMarketMaker(id: $id) {{ {ANSWER} }} }}"
 
 
@@ -62,6 +65,28 @@ async def test_a_flood_that_finds_no_connection_is_busy_with_a_ticket_each(api: 
         assert [error["code"] for error in payload["errors"]] == ["BUSY"]
         assert payload["ticketId"] in {row["ticket_id"] for row in rows}
     assert await api.state() == before
+
+
+async def test_who_asks_is_found_while_units_of_work_hold_every_connection(api: Api) -> None:
+    """The desk has room, so an order may not wait behind withdrawals for the look at its session."""
+    trader, poor = await api.trader(CEA="10"), await api.trader(EUR="1")
+    connection = await asyncpg.connect(api.database_url)
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT FROM balances WHERE holder_id = $1 FOR UPDATE", poor.id)
+            waiting = [
+                asyncio.create_task(api.transact({"userId": poor.id}, "EUR", "DEPOSIT", "1"))
+                for _ in range(WRITE_CONNECTIONS_MAX)
+            ]
+            async with asyncio.timeout(LOCK_TIMEOUT_S):
+                while len(await connection.fetch(WAITING_UNITS)) < WRITE_CONNECTIONS_MAX:  # noqa: ASYNC110 - no event
+                    await asyncio.sleep(0.01)
+            placed = await api.order(trader, "SELL", "90.00", "10")
+            assert placed["errors"] == []
+            assert [task for task in waiting if task.done()] == []
+    finally:
+        await connection.close()
+    assert [payload["errors"] for payload in await asyncio.gather(*waiting)] == [[]] * WRITE_CONNECTIONS_MAX
 
 
 async def test_the_right_to_trade_is_read_under_the_lock(api: Api) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from db import market
-from db.unit import Transaction
+from db.transaction import Transaction
 from domain.book import Book, OrderSide
 from domain.money import CertificateType
 from tests.db.process import Process

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TypeAlias
 
 import asyncpg
 import pytest
 
 from db.embedded import Servers
+from tests.db.gate import Gate, gate_of
 from tests.db.process import Process, process
 
 Owner: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -32,3 +33,9 @@ async def owner(database: str) -> AsyncIterator[Owner]:
     connection = await asyncpg.connect(database)
     yield connection
     await connection.close()
+
+
+@pytest.fixture(scope="module")
+def gate(one: Process) -> Iterator[Gate]:
+    with gate_of(one) as standing:
+        yield standing

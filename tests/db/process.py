@@ -17,7 +17,8 @@ from db import ledger, makers, people, tickets
 from db.desk import Desk
 from db.numbers import Numbers
 from db.outcomes import reader
-from db.unit import Answer, Notice, Pool, Units, Write
+from db.transaction import Notice, Write
+from db.unit import Answer, Pool, Units
 from domain import stories
 from domain.book import OrderSide
 from domain.ledger import Change, TransactionOutcome, TransactionType

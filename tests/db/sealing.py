@@ -12,7 +12,8 @@ from uuid import UUID
 from db import tables
 from db.keys import Signer
 from db.seal import CONNECTIONS_MAX, Round, Sealer
-from db.unit import Pool, Write
+from db.transaction import Write
+from db.unit import Pool
 from db.witness import Witness
 from domain.makers import MakerOutcome
 from domain.money import Asset

@@ -15,7 +15,7 @@ import redis.asyncio
 
 from db import numbers
 from db.numbers import OWN_LEASE_SIZE, SHARED_LEASE_SIZE, SUB_BLOCK_SIZE, Number, Numbers, close_old_leases
-from db.unit import Transaction
+from db.transaction import Transaction
 from domain.money import Asset
 from tests.db.invariants import assert_invariants
 from tests.db.process import Process, process

@@ -21,7 +21,8 @@ from db import ledger, unit
 from db.embedded import Servers
 from db.outcomes import reader
 from db.spool import Spool
-from db.unit import Answer, Fault, Write
+from db.transaction import Write
+from db.unit import Answer, Fault
 from domain import errors, stories
 from domain.ledger import Change, TransactionOutcome, TransactionType
 from domain.money import Asset

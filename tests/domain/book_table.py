@@ -196,6 +196,8 @@ class Table:
     def apply(self, name: str, placement: Placement) -> list[tuple[str, int, int]]:
         """Carry out a placement on the real book; return its trades by name."""
         terms, party = placement.terms, self.party(name)
+        assert placement.filled == sum(fill.quantity for fill in placement.fills)
+        assert placement.cost == sum(fill.quantity * fill.resting.price for fill in placement.fills)
         self.book.sequence += 1
         self.book.priority += 1
         self.names[id_of(name)] = name
@@ -206,11 +208,9 @@ class Table:
                 id_of(name), party.holder_id, party.market_maker_id, terms.side, terms.price, placement.rested,
                 self.book.priority, "",
             )  # fmt: skip
-        fills = [(fill.resting.order_id, fill.quantity) for fill in placement.fills]
-        prices = [fill.resting.price for fill in placement.fills]
-        self.compare_changes(self.book.apply_placed(newcomer, fills))
+        self.compare_changes(self.book.apply_placed(newcomer, placement.fills))
         assert [fill.is_last for fill in placement.fills] == [fill.resting.remaining == 0 for fill in placement.fills]
-        return [(self.names[order], quantity, price) for (order, quantity), price in zip(fills, prices, strict=True)]
+        return [(self.names[one.resting.order_id], one.quantity, one.resting.price) for one in placement.fills]
 
     def _refused(self, refusal: errors.DomainError, must_be: str | None = None) -> list[str]:
         assert must_be in (None, refusal.code), f"{refusal.code} {refusal.details}, by hand {must_be}"

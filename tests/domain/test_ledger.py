@@ -83,10 +83,15 @@ def terms_of(side: OrderSide, price: int | None, quantity: int) -> Terms:
     return Terms(CertificateType.CEA, side, order_type, TimeInForce.GTC, price, quantity, 1)
 
 
+def placement_of(terms: Terms, *fills: Fill, cut: CancelReason | None = None) -> Placement:
+    unfilled = terms.quantity - sum(fill.quantity for fill in fills)
+    return Placement(terms, fills, unfilled, sum(fill.quantity * fill.resting.price for fill in fills), cut)
+
+
 def test_example_3_of_the_seed_mints_nothing() -> None:
     """10,000 CEA, sell 100: 9,900/100, after the fill 9,900/0; a buyer at a better limit gets the difference back."""
     seller = Account(OTHER, MAKER, Asset.CEA, 10_000, 0, 1)
-    placed = Placement(terms_of(OrderSide.SELL, 2_550, 100), (), None)
+    placed = placement_of(terms_of(OrderSide.SELL, 2_550, 100))
     seller = ledger.apply(seller, ledger.lock(OTHER, MAKER, placed))
     assert (seller.available, seller.locked) == (9_900, 100)
     buy = terms_of(OrderSide.BUY, 2_600, 100)
@@ -129,7 +134,7 @@ def test_a_cancel_gives_back_what_is_left() -> None:
 def test_a_cut_gives_back_what_neither_traded_nor_rests(side: OrderSide, asset: str, amount: int) -> None:
     other = OrderSide.SELL if side is OrderSide.BUY else OrderSide.BUY
     fills = (Fill(resting(other, 2_550, 30), 30, True),)
-    placement = Placement(terms_of(side, 2_550, 100), fills, CancelReason.SELF_TRADE)
+    placement = placement_of(terms_of(side, 2_550, 100), *fills, cut=CancelReason.SELF_TRADE)
     move = ledger.release_cut(placement, HOLDER, None)
     assert move is not None
     assert (move.asset, move.amount, move.reason, placement.rested) == (asset, amount, "RELEASE", 0)
@@ -148,7 +153,7 @@ def test_each_fill_is_neutral_and_uses_up_what_it_reserved(
     for asset in (Asset.EUR, Asset.EUA):
         assert sum(sum(move.deltas) for move in moves if move.asset is asset) == 0
     mine = [move for move in moves if move.holder_id == HOLDER and move.asset is terms.reserved_asset]
-    assert sum(move.deltas[1] for move in mine) == -Placement(terms, (fill,), None).reserve
+    assert sum(move.deltas[1] for move in mine) == -placement_of(terms, fill).reserve
 
 
 def test_a_purchase_at_market_locks_what_its_fills_cost_and_its_cut_gives_nothing_back() -> None:
@@ -157,7 +162,7 @@ def test_a_purchase_at_market_locks_what_its_fills_cost_and_its_cut_gives_nothin
         Fill(resting(OrderSide.SELL, 2_601, 70), 10, False),
     )
     terms = terms_of(OrderSide.BUY, None, 100)
-    placement = Placement(terms, fills, CancelReason.CASH_EXHAUSTED)
+    placement = placement_of(terms, *fills, cut=CancelReason.CASH_EXHAUSTED)
     assert (placement.cost, placement.reserve, placement.unfilled, placement.rested) == (102_510, 102_510, 60, 0)
     lock = ledger.lock(HOLDER, None, placement)
     assert (lock.asset, lock.reason, lock.amount) == (Asset.EUR, "LOCK", 102_510)
@@ -172,7 +177,7 @@ def test_a_purchase_at_market_locks_what_its_fills_cost_and_its_cut_gives_nothin
 
 def test_a_sale_at_market_locks_the_whole_quantity_and_its_cut_gives_the_rest_back() -> None:
     fills = (Fill(resting(OrderSide.BUY, 2_550, 30), 30, True),)
-    placement = Placement(terms_of(OrderSide.SELL, None, 100), fills, CancelReason.MARKET_REMAINDER)
+    placement = placement_of(terms_of(OrderSide.SELL, None, 100), *fills, cut=CancelReason.MARKET_REMAINDER)
     lock, release = ledger.lock(OTHER, MAKER, placement), ledger.release_cut(placement, OTHER, MAKER)
     assert release is not None
     assert (lock.asset, lock.amount, release.asset, release.amount) == (Asset.CEA, 100, Asset.CEA, 70)

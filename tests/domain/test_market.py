@@ -293,8 +293,8 @@ def request(**changed: Any) -> Place:
 def test_the_reserve_is_the_limit_times_the_quantity_or_the_certificates() -> None:
     buy = market.terms(request(), PLAIN)
     sell = market.terms(request(side=OrderSide.SELL), PLAIN)
-    assert (Placement(buy, (), None).reserve, buy.reserved_asset) == (25_500, Asset.EUR)
-    assert (Placement(sell, (), None).reserve, sell.reserved_asset) == (10, Asset.CEA)
+    assert (Placement(buy, (), 10, 0, None).reserve, buy.reserved_asset) == (25_500, Asset.EUR)
+    assert (Placement(sell, (), 10, 0, None).reserve, sell.reserved_asset) == (10, Asset.CEA)
 
 
 def test_the_whole_balance_may_be_reserved_and_not_one_cent_more() -> None:
@@ -315,7 +315,12 @@ def test_every_kind_of_order_is_taken_and_only_a_limit_order_without_force_rests
     price = Decimal("25.50") if order_type is OrderType.LIMIT else None
     terms = market.terms(request(order_type=order_type, time_in_force=time_in_force, price=price), PLAIN)
     assert (terms.order_type, terms.time_in_force, terms.price) == (order_type, time_in_force, 2_550 if price else None)
-    assert terms.rests == (order_type is OrderType.LIMIT and time_in_force is TimeInForce.GTC)
+    book, party = Book(CertificateType.CEA, 0, 0, None), Table().party("U")
+    if order_type is OrderType.LIMIT and time_in_force is TimeInForce.GTC:
+        assert market.place(book, terms, party, PLAIN, PLENTY, 0).rested == 10
+    else:
+        with pytest.raises(errors.NoLiquidity):
+            market.place(book, terms, party, PLAIN, PLENTY, 0)
     assert terms.is_all_or_nothing == (time_in_force is TimeInForce.FOK)
 
 

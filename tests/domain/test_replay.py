@@ -119,7 +119,7 @@ def random_order(
     if result.rested:
         assert price is not None
         rests = Resting(order_id, holder, None, side, price, result.rested, book.priority, "")
-    levels = book.apply_placed(rests, [(name, taken) for name, taken, _ in result.trades])
+    levels = book.apply_placed(rests, [book.fill(name, taken) for name, taken, _ in result.trades])
     taken = tuple(Taken(name, at, quantity) for name, quantity, at in result.trades)
     kind = OrderType.MARKET if price is None else OrderType.LIMIT
     return Entry(sequence, EventKind.PLACED, order_id, holder, side, kind, force, price, quantity, result.rested,

@@ -111,10 +111,7 @@ def test_what_the_engine_costs() -> None:
             continue
         book.priority += 1
         newcomer = Resting(order_id, who.holder_id, None, terms.side, price, placement.rested, book.priority, "")
-        book.apply_placed(
-            newcomer if placement.rested else None,
-            [(fill.resting.order_id, fill.quantity) for fill in placement.fills],
-        )
+        book.apply_placed(newcomer if placement.rested else None, placement.fills)
     microseconds = (time.perf_counter() - started) / COST_COMMANDS * 1e6
     print(f"\npure engine: {microseconds:.1f} µs per order")  # noqa: T201 - a figure for the log
 
