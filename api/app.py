@@ -25,6 +25,7 @@ import db.folds
 import db.idempotency
 import db.numbers
 import db.people
+import db.seal
 import db.tickets
 from api import auth, logs, schema
 from api.assets import Dashboard
@@ -200,10 +201,14 @@ class Door:
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 await self.open.pool.fetchrow("SELECT sequence FROM books LIMIT 1")
+                sealed = await db.seal.state(self.open.pool)
         except Exception as error:  # whatever is wrong: not ready
             log.warning("not_ready", error=repr(error))
             return JSONResponse({"status": "unavailable", "database": "unreachable"}, 503)
-        return JSONResponse({"status": "ready", "database": "ok", "appendOnly": self.append_only})
+        ready = {"status": "ready", "database": "ok", "appendOnly": self.append_only}
+        return JSONResponse(
+            ready | {"sealing": "stopped" if sealed["alarm"] else "ok", "sealLagSeconds": sealed["lag_s"]}
+        )
 
 
 async def healthy(request: Request) -> Response:

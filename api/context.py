@@ -16,6 +16,7 @@ import db.ledger
 import db.makers
 import db.orders
 import db.people
+import db.proofs
 import db.tickets
 from api.auth import Passwords, clear_cookie, set_cookie
 from db.desk import Desk
@@ -83,6 +84,7 @@ class Loaders:
             lambda ids: db.tickets.tickets_by_id(reader, ids)
         )
         self.payloads: DataLoader[str, Payload | None] = loader(lambda ids: db.tickets.payloads_by_id(reader, ids))
+        self.seals: DataLoader[str, datetime | None] = loader(lambda ids: db.proofs.sealed_at(reader, ids))
 
 
 @dataclass(slots=True)

@@ -506,7 +506,6 @@ class Ticket:
     related_ticket_ids: list[ID] = described("The tickets it points back to.")
     tags: list[str] = described("Words to filter by.")
     digest: str = described("SHA-256 over every column, the payload and every row it caused, in hex.")
-    sealed_at: datetime | None = described("When a signed checkpoint covered it; null until then.")
 
     @classmethod
     def of(cls, record: TicketRecord) -> Ticket:
@@ -530,8 +529,11 @@ class Ticket:
             related_ticket_ids=[ID(one) for one in ticket.related_ticket_ids],
             tags=list(ticket.tags),
             digest=record.digest.hex(),
-            sealed_at=None,
         )
+
+    @strawberry.field(description="When a signed checkpoint covered it; null until then, for about a second.")
+    async def sealed_at(self, info: Info) -> datetime | None:
+        return await info.context.loaders.seals.load(self.record.ticket.ticket_id)
 
     @strawberry.field(description="Who acted.")
     async def user(self, info: Info) -> User | None:

@@ -10,12 +10,13 @@ import db.idempotency
 import db.makers
 import db.orders
 import db.people
+import db.proofs
 from api.books import read_picture
 from api.context import Info
 from api.deposits import Deposit
 from api.enums import CertificateType, TicketOrder, TimeBucket, UserRole
 from api.errors import Code, RequestError
-from api.figures import OrderBook
+from api.figures import OrderBook, TicketProof
 from api.inputs import DepositFilter, MarketMakerFilter, OrderFilter, TicketFilter, TradeFilter, UserFilter
 from api.objects import Certificate, MarketMaker, Order, OrderBy, Ticket, Trade, User, tickets_of
 from api.pages import FILTER, After, Before, Connection, First, Last, page_of
@@ -146,6 +147,13 @@ class Query:
     ) -> Ticket | None:
         record = await info.context.loaders.tickets.load(ticket_id)
         return Ticket.of(record) if record else None
+
+    @query(Policy.READER, "What proves that a ticket stands in the signed tree; null until it is sealed.")
+    async def ticket_proof(
+        self, info: Info, ticket_id: Annotated[strawberry.ID, strawberry.argument(description="TKT-YYYY-NNNNNN.")]
+    ) -> TicketProof | None:
+        found = await db.proofs.inclusion(info.context.reader, ticket_id)
+        return TicketProof.of(found) if found else None
 
     @query(
         Policy.READER,

@@ -40,6 +40,12 @@ class Settings(BaseSettings):
     database_app_url: str | None = Field(default=None, repr=False)
     """Login of the API where it must not be the owner; none means `database_url` with a switched role."""
 
+    database_sealer_url: str | None = Field(default=None, repr=False)
+    """Login of the sealer where it must not be the owner; none means `database_url` with a switched role."""
+
+    database_retention_url: str | None = Field(default=None, repr=False)
+    """Login of `carbondesk retention`; none means `database_url` with a switched role."""
+
     redis_url: str | None = Field(default=None, repr=False)
     """None means the embedded Redis."""
 
@@ -54,7 +60,7 @@ class Settings(BaseSettings):
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().resolve()
 
-    @field_validator("database_url", "database_app_url")
+    @field_validator("database_url", "database_app_url", "database_sealer_url", "database_retention_url")
     @classmethod
     def _postgresql(cls, url: str | None) -> str | None:
         if url is None:

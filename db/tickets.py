@@ -65,14 +65,15 @@ async def store(transaction: Transaction, drafts: Sequence[Draft]) -> None:
             written(story.after),
         )
         payload = Written(salts[index * SALT_BYTES : (index + 1) * SALT_BYTES], texts)
-        digest = tickets.digest(ticket, payload, transaction.effects.get(ticket.ticket_id, []))
-        logs.append(_log_row(ticket, digest))
+        bound = tickets.hmac_of(payload)
+        digest = tickets.digest(ticket, bound, transaction.effects.get(ticket.ticket_id, []))
+        logs.append(_log_row(ticket, digest, bound))
         payloads.append((ticket.year, ticket.number, payload.salt, *payload.texts))
     await transaction.insert(tables.ticket_logs, logs)
     await transaction.insert(tables.ticket_payloads, payloads)
 
 
-def _log_row(ticket: tickets.Ticket, digest: bytes) -> tuple[object, ...]:
+def _log_row(ticket: tickets.Ticket, digest: bytes, payload_hmac: bytes) -> tuple[object, ...]:
     """Return the row in the order of `tables.ticket_logs`."""
     return (
         ticket.year,
@@ -96,6 +97,7 @@ def _log_row(ticket: tickets.Ticket, digest: bytes) -> tuple[object, ...]:
         tables.text_array(ticket.tags),
         ticket.attempt_id,
         digest,
+        payload_hmac,
     )
 
 
@@ -115,6 +117,7 @@ class TicketRecord:
 
     ticket: Ticket
     digest: bytes
+    payload_hmac: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +237,7 @@ def record_of(row: Row) -> TicketRecord:
         tags=tuple(row["tags"]),
         attempt_id=row["attempt_id"],
     )
-    return TicketRecord(ticket, row["digest"])
+    return TicketRecord(ticket, row["digest"], row["payload_hmac"])
 
 
 async def tickets_by_id(reader: Reader, ticket_ids: Iterable[str]) -> dict[str, TicketRecord]:

@@ -249,12 +249,13 @@ async def _work(plan: dict[str, Any]) -> None:
             continue
         logs, payloads = [], []
         for ticket, payload in _tickets(plan, range(first, min(first + COPY_TICKETS, plan["count"] + 1)), rng):
+            bound = tickets.hmac_of(payload)
             row = (
                 ticket.year, ticket.number, ticket.ticket_id, ticket.timestamp, ticket.action_type, ticket.status,
                 ticket.summary, ticket.error_code, ticket.error_message, ticket.user_id, ticket.market_maker_id,
                 ticket.entity_type, ticket.entity_id, ticket.ip_address, ticket.user_agent, ticket.session_id,
                 ticket.duration_ms, list(ticket.related_ticket_ids), list(ticket.tags), ticket.attempt_id,
-                tickets.digest(ticket, payload, []),
+                tickets.digest(ticket, bound, []), bound,
             )  # fmt: skip
             logs.append(row)
             payloads.append((ticket.year, ticket.number, payload.salt, *payload.texts))

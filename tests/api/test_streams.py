@@ -279,8 +279,10 @@ async def test_a_low_number_that_commits_late_is_not_lost(api: Api) -> None:
             transaction = connection.transaction()
             await transaction.start()
             await connection.execute(
-                'INSERT INTO ticket_logs (year, number, ticket_id, "timestamp", action_type, status, summary, digest)'
-                " VALUES ($1, 900000, $2, clock_timestamp(), 'ENTITY_MODIFIED', 'SUCCESS', 'late', sha256('late'))",
+                'INSERT INTO ticket_logs (year, number, ticket_id, "timestamp", action_type, status, summary, digest,'
+                " payload_hmac)"
+                " VALUES ($1, 900000, $2, clock_timestamp(), 'ENTITY_MODIFIED', 'SUCCESS', 'late', sha256('late'),"
+                " sha256(''))",
                 lease["year"],
                 late_id,
             )
