@@ -122,9 +122,11 @@ async def test_more_than_a_list_counts_is_exported_whole(api: Api) -> None:
         " SELECT year, 5000000, 5020000, false FROM ticket_leases LIMIT 1"
     )
     await api.sql(
-        'INSERT INTO ticket_logs (year, number, ticket_id, "timestamp", action_type, status, summary, digest, tags)'
+        'INSERT INTO ticket_logs (year, number, ticket_id, "timestamp", action_type, status, summary, digest,'
+        " payload_hmac, tags)"
         " SELECT extract(year FROM now())::int, n, 'TKT-' || extract(year FROM now()) || '-' || n, now(),"
-        " 'ENTITY_MODIFIED', 'SUCCESS', 'many', sha256('x'), '{many}' FROM generate_series(5000001, 5012345) AS n"
+        " 'ENTITY_MODIFIED', 'SUCCESS', 'many', sha256('x'), sha256(''), '{many}'"
+        " FROM generate_series(5000001, 5012345) AS n"
     )
     await api.sql(
         "INSERT INTO ticket_payloads (year, number, salt) SELECT year, number, sha256('x') FROM ticket_logs"

@@ -69,8 +69,9 @@ class Trail:
             ))  # fmt: skip
         await connection.executemany(
             'INSERT INTO ticket_logs (year, number, ticket_id, "timestamp", action_type, status, summary, error_code,'
-            " user_id, market_maker_id, attempt_id, digest, duration_ms)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, sha256('x'), ($2::bigint % 1000)::numeric)",
+            " user_id, market_maker_id, attempt_id, digest, payload_hmac, duration_ms)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, sha256('x'), sha256(''),"
+            " ($2::bigint % 1000)::numeric)",
             rows,
         )
 
