@@ -21,9 +21,11 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
+import db.folds
 import db.idempotency
 import db.numbers
 import db.people
+import db.seal
 import db.tickets
 from api import auth, kyc, logs, schema
 from api.assets import Dashboard
@@ -31,9 +33,11 @@ from api.books import Books, read_picture, read_sequences
 from api.context import Context, Services
 from api.errors import Code, RequestError
 from api.events import Events, cancel, supervise
+from api.exports import EXPORTS_MAX, Exports
 from api.feeds import Holdings, Journal
 from api.guard import Guard
 from api.http import GraphQLView
+from api.origin import client_address, secrets_of
 from api.policy import MarketData
 from api.settings import Settings, load
 from api.trail import Trail
@@ -80,6 +84,8 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(caller_pool.close)
         reader = Reader.open(url, role=role, size_max=READ_CONNECTIONS_MAX)
         stack.push_async_callback(reader.close)
+        exporter = Reader.open(url, role=role, size_max=EXPORTS_MAX)
+        stack.push_async_callback(exporter.close)
         client = redis.asyncio.from_url(settings.redis_url, socket_connect_timeout=db.numbers.REDIS_TIMEOUT_S)
         stack.push_async_callback(client.aclose)
         with contextlib.suppress(RedisError, OSError):
@@ -114,12 +120,13 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             ("leases", partial(_close_leases, pool)),
             ("keys", partial(_forget_old_keys, pool)),
             ("spool", partial(spool.watch, units)),
+            ("folds", partial(db.folds.watch, pool)),
         )
         for name, work in chores:
             task = asyncio.create_task(supervise(name, work), name=name)
             stack.push_async_callback(cancel, [task])
         callers, data = Callers(caller_pool), MarketData(reader)
-        yield Services(pool, reader, units, desk, callers, books, trail, journal, holdings, passwords, data)
+        yield Services(pool, reader, exporter, units, desk, callers, books, trail, journal, holdings, passwords, data)
 
 
 async def _close_leases(pool: Pool) -> None:
@@ -147,6 +154,7 @@ class Door:
 
     def __init__(self, settings: Settings) -> None:
         self.services: Services | None = None
+        self.proxies = settings.trusted_proxies
         # What keeps this process from changing what is written: its login's rights, or only the role it acts as.
         self.append_only = "by login" if settings.database_app_url else "by role switch only"
 
@@ -182,9 +190,10 @@ class Door:
         agent = connection.headers.get("user-agent")
         return {
             "services": self.open,
-            "ip_address": connection.client.host if connection.client else None,
+            "ip_address": client_address(connection, self.proxies),
             "user_agent": agent[: db.people.USER_AGENT_LENGTH_MAX] if agent else None,
             "is_secure": connection.scope.get("scheme") in ("https", "wss"),
+            "secrets": secrets_of(connection),
         }
 
     async def kyc_document(self, request: Request) -> Response:
@@ -196,10 +205,14 @@ class Door:
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 await self.open.pool.fetchrow("SELECT sequence FROM books LIMIT 1")
+                sealed = await db.seal.state(self.open.pool)
         except Exception as error:  # whatever is wrong: not ready
             log.warning("not_ready", error=repr(error))
             return JSONResponse({"status": "unavailable", "database": "unreachable"}, 503)
-        return JSONResponse({"status": "ready", "database": "ok", "appendOnly": self.append_only})
+        ready = {"status": "ready", "database": "ok", "appendOnly": self.append_only}
+        return JSONResponse(
+            ready | {"sealing": "stopped" if sealed["alarm"] else "ok", "sealLagSeconds": sealed["lag_s"]}
+        )
 
 
 async def healthy(request: Request) -> Response:
@@ -210,7 +223,8 @@ async def healthy(request: Request) -> Response:
 def create_app(settings: Settings) -> ASGIApp:
     """Return the application of one process."""
     door = Door(settings)
-    view = GraphQLView(schema.build(), context=door.of_request, connect=door.connect, socket_context=door.of_socket)
+    built = schema.build()
+    view = GraphQLView(built, context=door.of_request, connect=door.connect, socket_context=door.of_socket)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -222,6 +236,7 @@ def create_app(settings: Settings) -> ASGIApp:
         Route("/graphql", view),
         WebSocketRoute("/graphql", view),
         Route(kyc.PATH, door.kyc_document),
+        Mount("/export", Exports(built, door.of_request)),
         Route("/healthz", healthy),
         Route("/readyz", door.ready),
         Mount("/", Dashboard(DASHBOARD)),

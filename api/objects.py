@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from uuid import UUID
 
 import strawberry
 from strawberry.scalars import JSON
 
+import db.finding
 import db.ledger
 import db.orders
 import db.people
@@ -27,6 +29,7 @@ from api.enums import (
     OrderSide,
     OrderStatus,
     OrderType,
+    TicketOrder,
     TicketStatus,
     TimeInForce,
     TradeStatus,
@@ -36,17 +39,21 @@ from api.enums import (
 )
 from api.figures import Balance, FieldChange, MarketMakerStats, described, id_of
 from api.inputs import DepositFilter, OrderFilter, TicketFilter, TradeFilter, TransactionFilter
-from api.pages import FILTER, After, Connection, First, page_of
+from api.pages import FILTER, After, Connection, Counted, First, page_of
 from api.scalars import BigInt
 from db.tickets import TicketRecord
 from domain import ledger, makers, market, people
 from domain import tickets as trail
 
 if TYPE_CHECKING:
-    from api.people import DepositConnection, KycDocument
+    from api.deposits import DepositConnection
+    from api.people import KycDocument
 
 ID = strawberry.ID
 RELATED_DEPTH_MAX = 5
+OrderBy: TypeAlias = Annotated[
+    TicketOrder | None, strawberry.argument(description="Which come first; NEWEST when not given.")
+]
 
 
 @strawberry.type(description="Somebody who signs in, or the account behind a market maker.")
@@ -135,7 +142,7 @@ class User:
 
     @strawberry.field(
         description="Deposits that the user announced, newest first; empty to others than ADMIN and the user.",
-        graphql_type=Annotated["DepositConnection", strawberry.lazy("api.people")],
+        graphql_type=Annotated["DepositConnection", strawberry.lazy("api.deposits")],
     )
     async def deposits(
         self,
@@ -144,7 +151,7 @@ class User:
         first: First = None,
         after: After = None,
     ) -> Any:
-        from api.people import deposits_page
+        from api.deposits import deposits_page
 
         is_visible = self._is_own(info) or info.context.has_role(UserRole.ADMIN)
         return await deposits_page(info, filter, self.record.id, first, after, visible=is_visible)
@@ -244,11 +251,28 @@ class MarketMaker:
         self,
         info: Info,
         filter: Annotated[TicketFilter | None, FILTER] = None,
+        order_by: OrderBy = TicketOrder.NEWEST,
         first: First = None,
         after: After = None,
     ) -> Connection[Ticket]:
-        wanted = TicketFilter.to_db(filter, market_maker_id=self.record.id)
-        return await page_of(info, db.tickets.tickets_page, wanted, Ticket.of, db.tickets.tickets_where, first, after)
+        sees_payloads = info.context.has_role(UserRole.ADMIN)
+        wanted = TicketFilter.to_db(filter, sees_payloads=sees_payloads, market_maker_id=self.record.id)
+        return await tickets_of(info, wanted, order_by, first, after)
+
+
+async def tickets_of(
+    info: Info,
+    wanted: db.tickets.TicketFilter | None,
+    order_by: TicketOrder | None,
+    first: int | None,
+    after: str | None,
+    last: int | None = None,
+    before: str | None = None,
+) -> Connection[Ticket]:
+    """Load a page of tickets."""
+    load = partial(db.finding.tickets_page, is_newest_first=order_by is not TicketOrder.OLDEST)
+    counted = Counted(db.finding.tickets_counted)
+    return await page_of(info, load, wanted, Ticket.of, counted, first, after, last, before)
 
 
 async def user_by_id(info: Info, user_id: UUID | None) -> User | None:
@@ -274,34 +298,6 @@ async def _ticket(info: Info, ticket_id: str) -> Ticket | None:
         return None
     record = await info.context.loaders.tickets.load(ticket_id)
     return Ticket.of(record) if record else None
-
-
-@strawberry.type(description="A certificate and the rules of its market.")
-class Certificate:
-    certificate_type: CertificateType = described("Its type.")
-    name: str = described("Its name.")
-    description: str | None = described("What it is.")
-    tick_size: Decimal = described("Prices are multiples of this, in EUR.")
-    lot_size: Decimal = described("Quantities are multiples of this, in certificates.")
-    reference_price: Decimal | None = described("The middle of the price band, in EUR; none means no band.")
-    is_halted: bool = described("Whether new orders are refused; cancels are accepted all the same.")
-
-    @classmethod
-    def of(cls, record: market.Certificate) -> Certificate:
-        return cls(
-            certificate_type=record.certificate_type,
-            name=record.name,
-            description=record.description,
-            tick_size=record.tick_size,
-            lot_size=record.lot_size,
-            reference_price=record.reference_price,
-            is_halted=record.is_halted,
-        )
-
-    @strawberry.field(description="The newest trade.")
-    async def last_trade(self, info: Info) -> Trade | None:
-        record = await info.context.loaders.last_trades.load(self.certificate_type)
-        return Trade.of(record) if record else None
 
 
 @strawberry.type(description="An order as it stands.")
@@ -520,7 +516,6 @@ class Ticket:
     related_ticket_ids: list[ID] = described("The tickets it points back to.")
     tags: list[str] = described("Words to filter by.")
     digest: str = described("SHA-256 over every column, the payload and every row it caused, in hex.")
-    sealed_at: datetime | None = described("When a signed checkpoint covered it; null until then.")
 
     @classmethod
     def of(cls, record: TicketRecord) -> Ticket:
@@ -544,8 +539,11 @@ class Ticket:
             related_ticket_ids=[ID(one) for one in ticket.related_ticket_ids],
             tags=list(ticket.tags),
             digest=record.digest.hex(),
-            sealed_at=None,
         )
+
+    @strawberry.field(description="When a signed checkpoint covered it; null until then, for about a second.")
+    async def sealed_at(self, info: Info) -> datetime | None:
+        return await info.context.loaders.seals.load(self.record.ticket.ticket_id)
 
     @strawberry.field(description="Who acted.")
     async def user(self, info: Info) -> User | None:

@@ -8,11 +8,13 @@ from typing import Any
 import strawberry
 from strawberry.scalars import JSON
 
+from api.certificates import Certificate, Settings
 from api.context import Info
+from api.deposits import Deposit
 from api.enums import ErrorCode, TicketStatus
 from api.figures import Balance
-from api.objects import AssetTransaction, Certificate, MarketMaker, Order, Trade, User
-from api.people import Deposit, KycDocument, Settings
+from api.objects import AssetTransaction, MarketMaker, Order, Trade, User
+from api.people import KycDocument
 from db.idempotency import Kept
 from db.unit import Refusal
 from domain.certificates import CertificateOutcome, SettingsOutcome

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from db import idempotency, ids, ledger, market
@@ -148,15 +148,13 @@ class Batch:
         """
         connection = transaction.connection
         places = [job.command for job in jobs if isinstance(job.command, Place)]
-        makers = {people.uuid_or_none(command.market_maker_id) for command in places} - {None}
-        cancelled = {people.uuid_or_none(job.command.order_id) for job in jobs if isinstance(job.command, Cancel)} - {
-            None
-        }
+        named = (people.uuid_or_none(command.market_maker_id) for command in places)
+        cancelled = (people.uuid_or_none(job.command.order_id) for job in jobs if isinstance(job.command, Cancel))
         found = await market.find(
             transaction,
-            makers=cast("set[UUID]", makers),
+            makers={maker_id for maker_id in named if maker_id},
             traders={command.holder_id for command in places if command.holder_id},
-            orders=cast("set[UUID]", cancelled),
+            orders={order_id for order_id in cancelled if order_id},
         )
         batch = cls(transaction, found, await books.up_to_date(connection, found.states))
         batch.kept = await idempotency.find(connection, [job.attempt for job in jobs])

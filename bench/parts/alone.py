@@ -19,7 +19,7 @@ import uvloop
 from api import logs
 from api.app import database_name, services, spare_collections
 from api.settings import load
-from bench.parts import orm
+from bench.parts import orm, ticketless
 from bench.parts.flow import Flow
 from bench.parts.ground import attempt_of, place_of
 from bench.parts.load import Tally
@@ -32,7 +32,10 @@ CALIBRATION_CLIENTS = 16
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do. variant: desk, orm, or rows (bare transactions only); holders: (resting, crossing) of each client."""
+    """What to do. holders: (resting, crossing) of each client.
+
+    variant: desk, ticketed (the desk without bare rows beside it), ticketless, orm, or rows (bare transactions only).
+    """
 
     variant: str
     holders: list[tuple[str, str]]
@@ -85,6 +88,8 @@ async def one_row(pool: Pool) -> float:
 async def run(plan: Plan) -> tuple[Tally, list[float]]:
     """Ask until the time is up; return also the latencies of the bare rows."""
     settings, tally, rows = load(), Tally(), list[float]()
+    if plan.variant == "ticketless":
+        ticketless.take_out()
     assert settings.database_url is not None
     async with AsyncExitStack() as stack:
         ours = await stack.enter_async_context(services(settings))

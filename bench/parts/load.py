@@ -63,10 +63,11 @@ class Tally:
 
 
 def summary(latencies: Sequence[float]) -> dict[str, float] | None:
-    """Return count, median and 99th percentile."""
+    """Return count, median, 95th and 99th percentile."""
     if not latencies:
         return None
-    return {"count": len(latencies), "p50": median(latencies), "p99": percentile(latencies, 99)}
+    tails = {f"p{percent}": percentile(latencies, percent) for percent in (95, 99)}
+    return {"count": len(latencies), "p50": median(latencies), **tails}
 
 
 class Client(asyncio.Protocol):
