@@ -20,7 +20,6 @@ from api.errors import Code, RequestError
 from api.http import BODY_BYTES_MAX_SIGNED_IN, KIB, TICKET_HEADER, require_same_origin
 from api.origin import Credential, credential_of, without_cookies
 from api.policy import Policy, refusal
-from api.scalars import escaped
 from db import ids
 from db.outcomes import reader
 from db.transaction import Write
@@ -28,11 +27,12 @@ from db.unit import Fault
 from domain import office
 from domain.errors import ErrorCode
 from domain.kyc import ENCODED_LENGTH_MAX, KycDocument
+from domain.people import uuid_or_none
 from domain.tickets import ActionType, Attempt
 
 PATH: Final = "/kyc/{id}"
 FIELD: Final = "kycDocument"  # what the ticket's attempt is called, where a mutation would have its field
-ID_LENGTH_MAX: Final = 64  # of what a ticket keeps of an id that is none
+MALFORMED: Final = "[malformed]"  # what a ticket keeps of an id that is none: it may be anything, an access token too
 STATUS: Final = {ErrorCode.NOT_FOUND: 404, ErrorCode.BUSY: 503}
 HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -67,6 +67,8 @@ async def _answer(context: Context, document_id: str) -> Response:
 
     Raises: RequestError (UNAUTHENTICATED), Fault.
     """
+    if uuid_or_none(document_id) is None:
+        document_id = MALFORMED
     denied = refusal(Policy.ADMIN, context.caller)
     if context.caller is None:
         raise RequestError("Sign in first.", Code.UNAUTHENTICATED)
@@ -74,7 +76,7 @@ async def _answer(context: Context, document_id: str) -> Response:
         attempt_id=ids.new(),
         field=FIELD,
         action_type=ActionType.KYC_DOWNLOADED,
-        request={"id": escaped(document_id[:ID_LENGTH_MAX])},
+        request={"id": document_id},
         started_at_ns=time.monotonic_ns(),
         user_id=context.caller.user.id,
         session_id=context.caller.session.id,

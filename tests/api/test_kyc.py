@@ -322,6 +322,15 @@ async def test_a_document_that_is_not_there_leaves_a_ticket_too(api: Api, unknow
     assert response.headers["x-ticket-id"] == row["ticket_id"]
 
 
+async def test_an_access_token_in_the_path_is_not_kept(api: Api) -> None:
+    trader = await api.trader(kyc=False)
+    for token in (api.admin_token, trader.token):
+        response = await download(api, token, token)
+        assert response.headers["x-ticket-id"]
+        assert token not in response.text
+        assert token not in await stored_text(api)
+
+
 async def test_only_an_admin_reads_documents(api: Api) -> None:
     trader = await api.trader(kyc=False)
     document_id = (await upload(api, trader))["document"]["id"]
