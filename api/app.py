@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import redis.asyncio
 import structlog
@@ -23,18 +24,22 @@ from starlette.websockets import WebSocket
 
 import db.idempotency
 import db.numbers
+import db.orders
 import db.people
 import db.tickets
 from api import auth, logs, schema
 from api.assets import Dashboard
-from api.books import Books, read_picture, read_sequences
+from api.books import Books, read_changes, read_picture, read_sequences
 from api.context import Context, Services
 from api.errors import Code, RequestError
 from api.events import Events, cancel, supervise
+from api.fanout import Fanout, Seat
 from api.feeds import Holdings, Journal
 from api.guard import Guard
 from api.http import GraphQLView
+from api.presence import Bounds, Presence, Seen
 from api.settings import Settings, load
+from api.subscriptions import SHARED
 from api.trail import Trail
 from db.desk import Desk
 from db.numbers import Numbers
@@ -86,7 +91,13 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         events = Events(settings.redis_url, name)
         await events.start()
         stack.push_async_callback(events.stop)
-        books = Books(events, list(CertificateType), partial(read_picture, reader), partial(read_sequences, reader))
+        books = Books(
+            events,
+            list(CertificateType),
+            partial(read_picture, reader),
+            partial(read_sequences, reader),
+            partial(read_changes, reader),
+        )
         await books.start()
         stack.push_async_callback(books.stop)
         trail = Trail(events, reader)
@@ -94,6 +105,12 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         journal, holdings = Journal(events, reader), Holdings(events, reader)
         stack.push_async_callback(journal.stop)
         stack.push_async_callback(holdings.stop)
+        callers = Callers(caller_pool)
+        presence = Presence(
+            Bounds(settings.socket_subscriptions_max, settings.session_sockets_max, settings.address_sockets_max),
+            partial(_look, callers, reader),
+        )
+        await presence.look()
         numbers = Numbers(desk_pool, client, f"carbondesk:{name}:")
         stack.push_async_callback(numbers.stop)
         passwords = auth.Passwords()
@@ -113,11 +130,16 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             ("leases", partial(_close_leases, pool)),
             ("keys", partial(_forget_old_keys, pool)),
             ("spool", partial(spool.watch, units)),
+            ("presence", presence.watch),
         )
         for name, work in chores:
             task = asyncio.create_task(supervise(name, work), name=name)
             stack.push_async_callback(cancel, [task])
-        yield Services(pool, reader, units, desk, Callers(caller_pool), books, trail, journal, holdings, passwords)
+        yield Services(pool, reader, units, desk, callers, books, trail, journal, holdings, passwords, presence)
+
+
+async def _look(callers: Callers, reader: Reader, sessions: list[UUID]) -> Seen:
+    return Seen(await callers.still(sessions), await db.orders.is_public(reader))
 
 
 async def _close_leases(pool: Pool) -> None:
@@ -165,7 +187,7 @@ class Door:
             self.open.callers, websocket, authorization if isinstance(authorization, str) else None
         )
 
-    async def of_socket(self, websocket: WebSocket, caller: Caller | None) -> Context:
+    async def of_socket(self, websocket: WebSocket, caller: Caller | None, seat: Seat | None = None) -> Context:
         """Make the context of one operation on a socket, whose caller may have lost his rights since it was opened.
 
         Raises: RequestError (UNAUTHENTICATED).
@@ -174,7 +196,7 @@ class Door:
             caller = await self.open.callers.again(caller.session)
             if caller is None:
                 raise RequestError("This session has ended. Sign in again.", Code.UNAUTHENTICATED)
-        return Context(**self._origin(websocket), caller=caller)
+        return Context(**self._origin(websocket), caller=caller, seat=seat)
 
     def _origin(self, connection: HTTPConnection) -> Mapping[str, Any]:
         agent = connection.headers.get("user-agent")
@@ -204,13 +226,25 @@ async def healthy(request: Request) -> Response:
 def create_app(settings: Settings) -> ASGIApp:
     """Return the application of one process."""
     door = Door(settings)
-    view = GraphQLView(schema.build(), context=door.of_request, connect=door.connect, socket_context=door.of_socket)
+    built = schema.build()
+    fanout = Fanout(built, SHARED)
+    view = GraphQLView(
+        built,
+        context=door.of_request,
+        connect=door.connect,
+        socket_context=door.of_socket,
+        fanout=fanout,
+        presence=lambda: door.open.presence,
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with services(settings) as door.services:
             spare_collections()
-            yield
+            try:
+                yield
+            finally:
+                await fanout.stop()
 
     routes = [
         Route("/graphql", view),

@@ -114,6 +114,7 @@ def serve(supervised: Annotated[int | None, typer.Option(hidden=True)] = None) -
     import uvicorn
 
     from api import supervisor
+    from api.transport import Protocol
 
     settings = load()
     if supervised is None:
@@ -130,7 +131,7 @@ def serve(supervised: Annotated[int | None, typer.Option(hidden=True)] = None) -
         factory=True,
         loop="uvloop",
         http="httptools",
-        ws="websockets-sansio",
+        ws=Protocol,
         ws_max_size=WS_BYTES_MAX,
         ws_per_message_deflate=False,  # costs more CPU per event than the bytes are worth
         proxy_headers=False,  # a header must not choose the address that tickets record

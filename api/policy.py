@@ -16,6 +16,7 @@ class Policy(Enum):
     """A rule about the caller of a field; its value is what the refusal says."""
 
     ANYONE = "anyone"
+    MARKET = "anyone, unless the operator keeps market data for those who sign in"
     SIGNED_IN = "anybody who is signed in"
     ADMIN = "role ADMIN"
     READER = "role ADMIN or ANALYST"
@@ -31,13 +32,13 @@ ROLES = {
 }
 
 
-def refusal(policy: Policy, caller: Caller | None) -> RequestError | None:
-    """Return why a caller may not; None when he may."""
-    if policy is Policy.ANYONE:
+def refusal(policy: Policy, caller: Caller | None, *, is_market_open: bool = True) -> RequestError | None:
+    """Return why a caller may not; None when he may. is_market_open: market data are public."""
+    if policy is Policy.ANYONE or (policy is Policy.MARKET and is_market_open):
         return None
     if caller is None:
         return RequestError("Sign in first.", Code.UNAUTHENTICATED)
-    if policy is Policy.SIGNED_IN or caller.user.role in ROLES[policy]:
+    if policy in (Policy.SIGNED_IN, Policy.MARKET) or caller.user.role in ROLES[policy]:
         return None
     return RequestError(f"This needs {policy.value}; you are signed in as {caller.user.role}.", Code.FORBIDDEN)
 
@@ -49,12 +50,15 @@ class Allow(FieldExtension):
         self.policy = policy
 
     def resolve(self, next_: Callable[..., Any], source: Any, info: Info[Any, Any], **kwargs: Any) -> Any:
-        if error := refusal(self.policy, info.context.caller):
-            raise error
+        self._check(info)
         return next_(source, info, **kwargs)
 
     async def resolve_async(self, next_: Callable[..., Any], source: Any, info: Info[Any, Any], **kwargs: Any) -> Any:
-        if error := refusal(self.policy, info.context.caller):
-            raise error
+        self._check(info)
         result = next_(source, info, **kwargs)
         return await result if isawaitable(result) else result  # a subscription's is its stream
+
+    def _check(self, info: Info[Any, Any]) -> None:
+        is_open = self.policy is not Policy.MARKET or info.context.is_market_open_to_all
+        if error := refusal(self.policy, info.context.caller, is_market_open=is_open):
+            raise error

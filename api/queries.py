@@ -75,17 +75,17 @@ class Query:
         record = await info.context.loaders.makers.load(maker_id) if maker_id else None
         return MarketMaker.of(record) if record else None
 
-    @query(Policy.ANYONE, "The certificates that are traded. Public market data.")
+    @query(Policy.MARKET, "The certificates that are traded. Public market data.")
     async def certificates(self, info: Info) -> list[Certificate]:
         return [Certificate.of(record) for record in await db.orders.certificates(info.context.reader)]
 
-    @query(Policy.ANYONE, "The whole book of a certificate as committed. Public market data.")
+    @query(Policy.MARKET, "The whole book of a certificate as committed. Public market data.")
     async def order_book(self, info: Info, certificate_type: Which, depth: Depth = DEPTH) -> OrderBook:
         wanted = checked_depth(depth)
         return OrderBook.of(await read_picture(info.context.reader, certificate_type), wanted)
 
     @query(
-        Policy.ANYONE, "Trades, newest first. Public market data; parties are shown to ADMIN, ANALYST and themselves."
+        Policy.MARKET, "Trades, newest first. Public market data; parties are shown to ADMIN, ANALYST and themselves."
     )
     async def trades(
         self,

@@ -199,6 +199,11 @@ async def book(reader: Reader, certificate_type: CertificateType) -> BookRecord:
     )
 
 
+async def is_public(reader: Reader) -> bool:
+    """Tell whether market data are for everybody."""
+    return bool((await reader.rows(select(tables.settings.c.public_market_data)))[0]["public_market_data"])
+
+
 async def sequences(reader: Reader) -> dict[CertificateType, int]:
     """Return the newest sequence of each book."""
     rows = await reader.rows(select(tables.books.c.certificate_type, tables.books.c.sequence))

@@ -26,6 +26,7 @@ from api.app import create_app
 from api.auth import Passwords
 from api.settings import Settings
 from api.supervisor import Child
+from api.transport import Protocol
 
 PASSWORD = "correct horse battery"
 START_SECONDS_MAX = 20
@@ -300,9 +301,7 @@ async def serving(settings: Settings) -> AsyncIterator[Api]:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(settings), log_level="warning", lifespan="on", ws="websockets-sansio", access_log=False
-            )
+            uvicorn.Config(create_app(settings), log_level="warning", lifespan="on", ws=Protocol, access_log=False)
         )
         task = asyncio.create_task(server.serve([listener]), name="api under test")
         try:

@@ -14,16 +14,19 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import api.socket
-from api.socket import OPERATIONS_MAX, PROTOCOL
+from api.presence import Bounds
+from api.socket import PROTOCOL
+from api.transport import Protocol
 from tests.api import echo_app
 
 SECONDS_MAX = 5
+OPERATIONS_MAX = Bounds().subscriptions
 BEARER = f"Bearer {echo_app.TOKEN}"
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with echo_app.running() as address:
+@pytest.fixture(scope="module", params=[Protocol, "websockets-sansio"], ids=["our wire", "any server"])
+def address(request: pytest.FixtureRequest) -> Iterator[str]:
+    with echo_app.running(request.param) as address:
         yield address
 
 
