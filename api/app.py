@@ -165,8 +165,9 @@ def spare_collections() -> None:
 class Door:
     """Who stands at the door: makes the context of each operation."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, fanout: Fanout) -> None:
         self.services: Services | None = None
+        self.fanout = fanout
         # What keeps this process from changing what is written: its login's rights, or only the role it acts as.
         self.append_only = "by login" if settings.database_app_url else "by role switch only"
 
@@ -217,6 +218,21 @@ class Door:
             return JSONResponse({"status": "unavailable", "database": "unreachable"}, 503)
         return JSONResponse({"status": "ready", "database": "ok", "appendOnly": self.append_only})
 
+    async def metrics(self, request: Request) -> Response:
+        """Count what is open and what was sent, as Prometheus reads it."""
+        figures = {
+            "sockets": self.open.presence.sockets,
+            "subscriptions": self.fanout.watches,  # those that may share; others are tasks of their socket
+            "executions": len(self.fanout.runs),
+            "executed_events_total": self.fanout.executions,
+            "sent_events_total": self.fanout.sent,
+            "tasks": len(asyncio.all_tasks()),
+            "book_loads_total": self.open.books.loads,
+            "redis_connected": int(self.open.books.hears_others),
+        }
+        lines = (f"carbondesk_{name} {figure}\n" for name, figure in figures.items())
+        return Response("".join(lines), media_type="text/plain; version=0.0.4")
+
 
 async def healthy(request: Request) -> Response:
     """Tell that the process answers."""
@@ -225,9 +241,9 @@ async def healthy(request: Request) -> Response:
 
 def create_app(settings: Settings) -> ASGIApp:
     """Return the application of one process."""
-    door = Door(settings)
     built = schema.build()
     fanout = Fanout(built, SHARED)
+    door = Door(settings, fanout)
     view = GraphQLView(
         built,
         context=door.of_request,
@@ -251,6 +267,7 @@ def create_app(settings: Settings) -> ASGIApp:
         WebSocketRoute("/graphql", view),
         Route("/healthz", healthy),
         Route("/readyz", door.ready),
+        Route("/metrics", door.metrics),
         Mount("/", Dashboard(DASHBOARD)),
     ]
     return Guard(Starlette(routes=routes, lifespan=lifespan))

@@ -380,6 +380,11 @@ class Books:
         """Give the picture of now; None until the first was read."""
         return self._books[certificate_type].picture
 
+    @property
+    def hears_others(self) -> bool:
+        """Tell whether notices of other processes arrive."""
+        return self._events.connected
+
     def book(self, certificate_type: str) -> _Book:
         """Give what is shown and told of one book."""
         return self._books[certificate_type]

@@ -455,7 +455,7 @@ class Fanout:
     def _known(self, text: str) -> DocumentNode | None:
         return next(
             (found for memory in REMEMBERED.values() if (found := memory.find(self.schema._schema, text))), None
-        )  # type: ignore[attr-defined]
+        )
 
     def _led(self, key: Hashable, source: Source[Any], task: asyncio.Task[list[GraphQLError]]) -> Run:
         """Make a run of an execution that is the first of its kind."""
