@@ -348,4 +348,6 @@ def environment(settings: Settings) -> dict[str, str]:
         "CARBONDESK_HOME": str(settings.home),
         "DATABASE_URL": settings.database_url or "",
         "REDIS_URL": settings.redis_url or "",
+        "SESSION_SOCKETS_MAX": str(settings.session_sockets_max),
+        "ADDRESS_SOCKETS_MAX": str(settings.address_sockets_max),
     }
