@@ -89,7 +89,7 @@ class Presence:
     def __init__(self, bounds: Bounds | None = None, look: Look | None = None) -> None:
         """Without a look nobody is ever told anything."""
         self.bounds = bounds or Bounds()
-        self.is_public = True  # market data, as of the last look
+        self.is_public = look is None  # market data, as of the last look; what is not known is not public
         self._look = look
         self._visits: set[Visit] = set()
         self._counts: Counter[Hashable] = Counter()

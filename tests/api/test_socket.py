@@ -202,9 +202,11 @@ async def test_a_socket_nobody_reads_ends_its_streams(address: str, monkeypatch:
     monkeypatch.setattr(api.socket, "SEND_SECONDS_MAX", 0.3)
     async with opened(address) as connection:
         connection.transport.pause_reading()
+        before = await count_of(address, "stalled")
         await send(connection, subscribe('subscription { flood(name: "stalled") }'))
-        await until_ended(address, "stalled", 1)
-        connection.transport.abort()
+        await until_ended(address, "stalled", before + 1)
+        connection.transport.resume_reading()
+        assert await closed(connection) == (4420, "Nothing was read for 0 seconds")
 
 
 # --- messages

@@ -96,16 +96,20 @@ class BookFollower(Watcher):
     """Keeps a book by its changes; resumes where it was."""
 
     follower: Follower = field(default_factory=Follower)
-    latencies: list[float] = field(default_factory=list)
-    reached_at: float = 0.0
+    heard: list[tuple[int, float]] = field(default_factory=list)  # sequences of the database not reached yet, and when
+    behind_s: float = 0.0  # the longest time between hearing of a sequence and reaching it
 
     def again(self) -> dict[str, Any]:
         return {"type": "CEA", "after": self.follower.sequence}
 
     def take(self, event: Any) -> None:
         self.follower.take(event)
-        if event["__typename"] != "OrderBookHeartbeat":
-            self.reached_at = time.monotonic()
+        now = time.monotonic()
+        if event["__typename"] == "OrderBookHeartbeat":
+            self.heard.append((self.follower.known, now))
+        reached = self.follower.sequence or 0
+        self.behind_s = max([self.behind_s, *(now - at for known, at in self.heard if known <= reached)])
+        self.heard = [(known, at) for known, at in self.heard if known > reached]
 
 
 @dataclass

@@ -226,7 +226,8 @@ async def test_watchers_that_never_read_cost_little_harm_nobody_and_are_closed(
     half, tail = latencies[len(latencies) // 2], latencies[len(latencies) * 99 // 100]
     with capsys.disabled():
         print(  # noqa: T201
-            f"\n[{STALLED} deaf of {STALLED + READING}: {done} commands in {took:.0f} s, memory +{grown / 2**20:.1f} MB, "
+            f"\n[{STALLED} deaf of {STALLED + READING}: {done} commands in {took:.0f} s, "
+            f"memory +{grown / 2**20:.1f} MB, "
             f"p50 {half * 1e3:.0f} ms, p99 {tail * 1e3:.0f} ms, closed with {Counter(codes)}]",
             end=" ",
         )
