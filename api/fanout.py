@@ -31,7 +31,7 @@ from api.errors import Code, RequestError, is_request_error, presented, wrapped
 from api.limits import DOCUMENT_CHARACTERS_MAX, PARSE_OPTIONS, REMEMBERED
 from api.wire import Asked, encoded
 
-PAYLOADS_MAX: Final = 32  # encoded events that one run remembers for those who are at a place of their own
+PAYLOADS_MAX: Final = 8  # encoded events that one run remembers for those who are at a place of their own
 LOG_MAX: Final = 10_000  # events that a watch may lag behind where every event counts
 LOG_BYTES_MAX: Final = 16 * 1024 * 1024  # of them, per run
 AHEAD_MAX: Final = 64  # events that a run goes ahead of its quickest watch

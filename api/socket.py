@@ -322,6 +322,8 @@ class Socket(Generic[CallerT, ContextT]):
     def looked_up(self, caller: Caller | None, *, is_public: bool) -> None:
         """End what the caller may not see any more: with the socket, or, where market data go on, one by one."""
         before: Any = self.caller
+        if self.is_over:
+            return
         if before is None:
             if not is_public:
                 self.expel(lambda _: True, RequestError("Market data are for those who sign in.", Code.UNAUTHENTICATED))
