@@ -123,12 +123,11 @@ def variables_of(node: FieldNode, *arguments: str) -> frozenset[str]:
 class Peer(Protocol):
     """The socket of a watch, as far as a run needs to know it."""
 
-    @property
-    def is_writable(self) -> bool:
-        """Tell whether the peer takes more now."""
+    is_writable: bool
+    """Whether the peer takes more now."""
 
-    def write(self, message: bytes) -> None:
-        """Write a message without waiting."""
+    write: Callable[[bytes], None]
+    """Writes a message without waiting."""
 
     def ended(self, watch: Watch, errors: list[GraphQLError]) -> None:
         """Say that a stream is over, with the errors that ended it, if any did."""

@@ -129,6 +129,10 @@ class Socket(Generic[CallerT, ContextT]):
         self.room: asyncio.Event | None = None  # while the peer takes no more
         self.stalls: asyncio.TimerHandle | None = None
         self.is_over = False
+        self.is_writable = wire.is_writable
+        self.write: Callable[[bytes], None] = (
+            wire.write
+        )  # of a text message, which browsers' clients can read; never waits
 
     async def serve(self) -> None:
         """Talk until either side closes; every generator has run its `finally` when this returns."""
@@ -150,7 +154,7 @@ class Socket(Generic[CallerT, ContextT]):
 
     def finish(self) -> None:
         """Let go of everything; nothing is written any more."""
-        self.is_over = True
+        self.is_over, self.is_writable = True, False
         self.wire.paused = self.wire.resumed = nothing
         if self.stalls:
             self.stalls.cancel()
@@ -351,15 +355,6 @@ class Socket(Generic[CallerT, ContextT]):
 
     # --- sending
 
-    @property
-    def is_writable(self) -> bool:
-        """Tell whether the peer takes more now."""
-        return self.room is None and not self.is_over and self.wire.is_writable
-
-    def write(self, message: bytes) -> None:
-        """Write a message as text, which browsers' clients can read; never waits."""
-        self.wire.write(message)
-
     async def send(self, message: dict[str, Any]) -> None:
         """Send one message when the peer takes it.
 
@@ -380,6 +375,7 @@ class Socket(Generic[CallerT, ContextT]):
 
     def paused(self) -> None:
         """The peer takes no more: what is watched stays where it is."""
+        self.is_writable = False
         if self.room is None:
             self.room = asyncio.Event()
             self.stalls = asyncio.get_running_loop().call_later(SEND_SECONDS_MAX, self.stalled)
@@ -391,6 +387,7 @@ class Socket(Generic[CallerT, ContextT]):
         if self.room:
             self.room.set()
             self.room = None
+        self.is_writable = not self.is_over
         for operation in tuple(self.operations.values()):
             if isinstance(operation, Watch):
                 operation.pump()

@@ -25,6 +25,7 @@ EXTENSION: Final = "carbondesk.wire"  # of the ASGI scope
 LINGER_S: Final = 10.0  # for a peer that begins to read again, so that it learns why it was closed
 SHORT_MAX, MEDIUM_MAX = 125, 0xFFFF  # lengths that RFC 6455 writes in one byte and in two
 TEXT_FRAME: Final = 0x81  # FIN, opcode 1
+PING_TIMEOUT: Final = 1011  # uvicorn's code for a peer that did not answer a ping
 _SHORT, _MEDIUM, _LONG = struct.Struct("!BB"), struct.Struct("!BBH"), struct.Struct("!BBQ")
 
 
@@ -86,7 +87,7 @@ class _ProtocolWire(Wire):
 
     def write(self, message: bytes) -> None:
         protocol = self._protocol
-        if protocol.conn.state is State.OPEN and self.is_open:
+        if protocol.conn.state is State.OPEN and not protocol.close_sent and not protocol.disconnected:
             protocol.transport.write(text_frame(message))
 
     def end(self, code: int, reason: str) -> None:
@@ -125,6 +126,9 @@ class Protocol(WebSocketsSansIOProtocol):
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
+        self.queue.put_nowait(
+            {"type": "websocket.disconnect", "code": PING_TIMEOUT, "reason": "keepalive ping timeout"}
+        )
         self.cut_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:
