@@ -246,8 +246,10 @@ def _urls() -> embedded.Urls:
 @contextlib.asynccontextmanager
 async def _opened() -> "AsyncIterator[Services]":
     """Open the market that the environment names, as a process of its own."""
+    from api import logs
     from api.app import services
 
+    logs.configure()  # warnings go to standard error; what a command answers stands alone on standard output
     urls = _urls()
     known = {"database_url": urls.database_url, "redis_url": urls.redis_url}
     async with services(load().model_copy(update=known)) as opened:

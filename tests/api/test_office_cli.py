@@ -38,11 +38,16 @@ async def carbondesk(
     )
 
 
+def complaints(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Return what a command said on standard error beside log lines, which a busy machine may cause."""
+    return [line for line in done.stderr.splitlines() if not line.startswith("{")]
+
+
 async def typed(api: Api, settings: Settings, *arguments: str, stdin: str = "") -> tuple[str, Any]:
     """Type a command that makes one attempt; return what it said and its ticket's row."""
     count = await api.ticket_count()
     done = await carbondesk(settings, *arguments, stdin=stdin)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, complaints(done)) == (0, [])
     (row,) = await api.tickets_since(count)
     assert f"(ticket {row['ticket_id']})" in done.stdout
     assert (row["user_id"], row["session_id"], row["status"]) == (None, None, "SUCCESS")
@@ -81,10 +86,10 @@ async def test_a_refused_command_is_one_line_and_a_failed_ticket(
     (row,) = await api.tickets_since(count)
     assert done.returncode == 1
     assert (row["action_type"], row["status"], row["error_code"]) == ("USER_CREATED", "FAILED", code)
-    assert done.stderr.startswith("carbondesk: ")
-    assert message in done.stderr
-    assert row["ticket_id"] in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    (complaint,) = complaints(done)
+    assert complaint.startswith("carbondesk: ")
+    assert message in complaint
+    assert row["ticket_id"] in complaint
     assert "password" not in done.stdout
     assert await api.state() == before
 
