@@ -532,9 +532,10 @@ class Books:
 
     # Compares with the database, so that a notice lost without a trace is missed by a second only.
     async def _poll(self) -> None:
-        reported = False
+        reported, pause = False, 0.0  # at once first: a database that goes away early has said something by then
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(pause)
+            pause = TICK_S
             at = datetime.now(UTC)
             before = {name: book.sequence for name, book in self._books.items()}
             try:
