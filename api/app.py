@@ -21,9 +21,11 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
+import db.folds
 import db.idempotency
 import db.numbers
 import db.people
+import db.seal
 import db.tickets
 from api import auth, logs, schema
 from api.assets import Dashboard
@@ -31,9 +33,11 @@ from api.books import Books, read_picture, read_sequences
 from api.context import Context, Services
 from api.errors import Code, RequestError
 from api.events import Events, cancel, supervise
+from api.exports import EXPORTS_MAX, Exports
 from api.feeds import Holdings, Journal
 from api.guard import Guard
 from api.http import GraphQLView
+from api.origin import client_address, secrets_of
 from api.settings import Settings, load
 from api.trail import Trail
 from db.desk import Desk
@@ -79,6 +83,8 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(caller_pool.close)
         reader = Reader.open(url, role=role, size_max=READ_CONNECTIONS_MAX)
         stack.push_async_callback(reader.close)
+        exporter = Reader.open(url, role=role, size_max=EXPORTS_MAX)
+        stack.push_async_callback(exporter.close)
         client = redis.asyncio.from_url(settings.redis_url, socket_connect_timeout=db.numbers.REDIS_TIMEOUT_S)
         stack.push_async_callback(client.aclose)
         with contextlib.suppress(RedisError, OSError):
@@ -113,11 +119,14 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             ("leases", partial(_close_leases, pool)),
             ("keys", partial(_forget_old_keys, pool)),
             ("spool", partial(spool.watch, units)),
+            ("folds", partial(db.folds.watch, pool)),
         )
         for name, work in chores:
             task = asyncio.create_task(supervise(name, work), name=name)
             stack.push_async_callback(cancel, [task])
-        yield Services(pool, reader, units, desk, Callers(caller_pool), books, trail, journal, holdings, passwords)
+        yield Services(
+            pool, reader, exporter, units, desk, Callers(caller_pool), books, trail, journal, holdings, passwords
+        )
 
 
 async def _close_leases(pool: Pool) -> None:
@@ -145,6 +154,7 @@ class Door:
 
     def __init__(self, settings: Settings) -> None:
         self.services: Services | None = None
+        self.proxies = settings.trusted_proxies
         # What keeps this process from changing what is written: its login's rights, or only the role it acts as.
         self.append_only = "by login" if settings.database_app_url else "by role switch only"
 
@@ -180,9 +190,10 @@ class Door:
         agent = connection.headers.get("user-agent")
         return {
             "services": self.open,
-            "ip_address": connection.client.host if connection.client else None,
+            "ip_address": client_address(connection, self.proxies),
             "user_agent": agent[: db.people.USER_AGENT_LENGTH_MAX] if agent else None,
             "is_secure": connection.scope.get("scheme") in ("https", "wss"),
+            "secrets": secrets_of(connection),
         }
 
     async def ready(self, request: Request) -> Response:
@@ -190,10 +201,14 @@ class Door:
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 await self.open.pool.fetchrow("SELECT sequence FROM books LIMIT 1")
+                sealed = await db.seal.state(self.open.pool)
         except Exception as error:  # whatever is wrong: not ready
             log.warning("not_ready", error=repr(error))
             return JSONResponse({"status": "unavailable", "database": "unreachable"}, 503)
-        return JSONResponse({"status": "ready", "database": "ok", "appendOnly": self.append_only})
+        ready = {"status": "ready", "database": "ok", "appendOnly": self.append_only}
+        return JSONResponse(
+            ready | {"sealing": "stopped" if sealed["alarm"] else "ok", "sealLagSeconds": sealed["lag_s"]}
+        )
 
 
 async def healthy(request: Request) -> Response:
@@ -204,7 +219,8 @@ async def healthy(request: Request) -> Response:
 def create_app(settings: Settings) -> ASGIApp:
     """Return the application of one process."""
     door = Door(settings)
-    view = GraphQLView(schema.build(), context=door.of_request, connect=door.connect, socket_context=door.of_socket)
+    built = schema.build()
+    view = GraphQLView(built, context=door.of_request, connect=door.connect, socket_context=door.of_socket)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -215,6 +231,7 @@ def create_app(settings: Settings) -> ASGIApp:
     routes = [
         Route("/graphql", view),
         WebSocketRoute("/graphql", view),
+        Mount("/export", Exports(built, door.of_request)),
         Route("/healthz", healthy),
         Route("/readyz", door.ready),
         Mount("/", Dashboard(DASHBOARD)),

@@ -1,4 +1,4 @@
-"""The program `carbondesk`: run, serve, migrate, verify, schema, flow, reset.
+"""The program `carbondesk`: run, serve, seal, migrate, verify, proof, retention, schema, flow, reset.
 
 Whatever is heavy is imported where it is used, so that the first line appears at once. What a person can put right is
 one line that says what to do; a traceback means a defect of ours.
@@ -6,11 +6,15 @@ one line that says what to do; a traceback means a defect of ours.
 
 import asyncio
 import contextlib
+import json
 import os
+import re
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Coroutine, Iterator
+from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
@@ -18,6 +22,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
+from rich.progress import Progress as Bar
+from rich.progress import TaskID
 
 from api import logins as login_file
 from api.logins import LOGINS, Login
@@ -36,6 +42,7 @@ ORPHAN_WAIT_S: Final = 5.0  # an API whose supervisor was killed ends by itself 
 SHUTDOWN_GRACE_S: Final = 10  # for requests in flight; the supervisor waits longer
 WS_BYTES_MAX: Final = 262_144  # one message of a client: the largest document plus its variables
 ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+CHECKPOINTS: Final = "checkpoints"  # of no use without the database that they are of; archives are kept
 SCHEMA_FILE: Final = Path("schema.graphql")
 EXIT_BROKEN, EXIT_UNKNOWN = 1, 2  # of `verify`: a law is broken; that could not be found out
 
@@ -92,6 +99,9 @@ def run(
         cleanup.callback(_stop_children, children)
         logins = _prepare_market(settings, servers.urls, progress)
         environment = _child_environment(settings, servers.urls)
+        sealer = supervisor.Child("the sealer", ["seal", "--supervised"], environment)
+        children.append(sealer)  # the first: it ends last, when everything there is has committed
+        sealer.start()
         api = supervisor.Child(
             "the API", ["serve", "--supervised", str(listener.fileno())], environment, listener.fileno()
         )
@@ -156,33 +166,139 @@ def migrate() -> None:
 
 
 @app.command()
-def verify() -> None:
+def seal(
+    once: Annotated[bool, typer.Option("--once", help="Seal what waits now, and end.")] = False,
+    supervised: Annotated[bool, typer.Option(hidden=True)] = False,
+) -> None:
+    """Seal tickets: append them to the signed tree, about a second after they happened. `run` starts this too."""
+    from api import audit, logs, supervisor
+    from db.keys import KeyRefused
+    from db.seal import SealBroken
+
+    settings = load()
+    logs.configure()
+    if supervised:
+        supervisor.end_with_parent()
+    urls = embedded.attach(settings.home, database_url=settings.database_url, redis_url=settings.redis_url)
+    settings = settings.model_copy(update={"database_url": urls.database_url})
+    try:
+        with audit.refusals_named():
+            asyncio.run(_until_told(audit.seal_market(settings, Progress().say, is_once=once)))
+    except (KeyRefused, audit.AuditRefused) as refusal:
+        raise RefusedError(str(refusal)) from None
+    except SealBroken as broken:
+        raise RefusedError(f"sealing stopped: {broken}. `carbondesk verify` says more") from None
+
+
+@app.command()
+def verify(
+    checkpoints: Annotated[
+        Path | None, typer.Option(help="Folder with a copy of the checkpoints; else the one of CARBONDESK_HOME.")
+    ] = None,
+    public_key: Annotated[
+        str | None,
+        typer.Option(help="The sealer's key, or a file with it; else the one beside the checkpoints."),
+    ] = None,
+    archive: Annotated[Path | None, typer.Option(help="Also check the archived payloads in this folder.")] = None,
+) -> None:
     """Recompute every law of the market from the rows of DATABASE_URL, or of a running `run`.
 
     Exit code: 0 when all hold, 1 when one is broken, 2 when that cannot be found out.
     """
-    from asyncpg import InterfaceError, PostgresError, UndefinedTableError
-
-    from db.verify import run
+    from api import audit
 
     progress = Progress()
     try:
         settings = load()
         url = settings.database_url or embedded.attach(settings.home, redis_url=settings.redis_url).database_url
-        report = asyncio.run(run(url, progress.say))
-    except (SettingsError, EmbeddedError) as refusal:
+        with audit.refusals_named():
+            report = audit.verify_market(settings, url, progress.say, checkpoints, public_key, archive)
+    except (SettingsError, EmbeddedError, audit.AuditRefused) as refusal:
         complaints.print(f"carbondesk: {refusal}", markup=False)
-        raise typer.Exit(EXIT_UNKNOWN) from None
-    except (OSError, PostgresError, InterfaceError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if isinstance(error, UndefinedTableError):
-            said += "; bring it to the newest schema with `carbondesk migrate`"
-        complaints.print(f"carbondesk: the market cannot be verified: {said}", markup=False)
         raise typer.Exit(EXIT_UNKNOWN) from None
     for line in report.summary(progress.seconds):
         progress.say(line)
     if not report.is_clean:
         raise typer.Exit(EXIT_BROKEN)
+
+
+@app.command()
+def proof(
+    ticket_id: Annotated[str, typer.Argument(help="TKT-YYYY-NNNNNN.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a file instead of printing.")] = None,
+    with_payload: Annotated[
+        bool, typer.Option("--with-payload", help="Show request, answer and states too, not only their HMAC.")
+    ] = False,
+) -> None:
+    """Write what proves a ticket: its content, its way to the root of the tree, and the signed checkpoint."""
+    from api import audit
+
+    settings = load()
+    url = settings.database_url or embedded.attach(settings.home, redis_url=settings.redis_url).database_url
+    try:
+        with audit.refusals_named():
+            bundle = asyncio.run(audit.prove(settings, url, ticket_id, with_payload=with_payload))
+    except audit.AuditRefused as refusal:
+        raise RefusedError(str(refusal)) from None
+    text = json.dumps(bundle, indent=2, ensure_ascii=False) + "\n"
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.write_text(text, encoding="utf-8")
+        console.print(f"{output} written: check it with `carbondesk verify-proof {output}`", markup=False)
+
+
+@app.command(name="verify-proof")
+def verify_proof(
+    file: Annotated[Path, typer.Argument(help="What `carbondesk proof` wrote.")],
+    key: Annotated[
+        str | None, typer.Option("--key", "--public-key", help="The sealer's public key, or a file with it.")
+    ] = None,
+) -> None:
+    """Check a proof, with no database and no settings.
+
+    Exit code: 0 when it proves its ticket, 1 when it does not, 2 when that cannot be found out.
+    """
+    from api import audit
+
+    try:
+        is_proved = audit.check_proof(file, key, lambda line: console.print(line, markup=False))
+    except audit.AuditRefused as refusal:
+        complaints.print(f"carbondesk: {refusal}", markup=False)
+        raise typer.Exit(EXIT_UNKNOWN) from None
+    if not is_proved:
+        raise typer.Exit(EXIT_BROKEN)
+
+
+@app.command()
+def retention(
+    older_than: Annotated[str, typer.Option("--older-than", help="Days, such as 400d.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be archived, and change nothing.")] = False,
+) -> None:
+    """Move the payloads of old, sealed tickets into a signed archive. Tickets, digests and proofs stay."""
+    from api import audit
+    from db.keys import KeyRefused
+    from db.retention import RetentionRefused
+
+    days = re.fullmatch(r"([1-9][0-9]{0,4})d", older_than, re.ASCII)
+    if not days:
+        raise RefusedError("--older-than takes days, such as 400d")
+    settings = load()
+    urls = embedded.attach(settings.home, database_url=settings.database_url, redis_url=settings.redis_url)
+    settings = settings.model_copy(update={"database_url": urls.database_url})
+    age, say = timedelta(days=int(days[1])), Progress().say
+    try:
+        with audit.refusals_named(), Bar(console=console, transient=True) as bar:
+            stages: dict[str, TaskID] = {}
+
+            def advance(stage: str, done: int, total: int) -> None:
+                if stage not in stages:
+                    stages[stage] = bar.add_task(stage, total=total)
+                bar.update(stages[stage], completed=done)
+
+            asyncio.run(audit.archive_payloads(settings, age, say, advance, is_dry=dry_run))
+    except (RetentionRefused, KeyRefused, audit.AuditRefused) as refusal:
+        raise RefusedError(str(refusal)) from None
 
 
 @app.command()
@@ -237,6 +353,9 @@ def reset(
     for path in ours:
         path.unlink()
     gone = [*ours, *embedded.erase(settings.home)]
+    if (settings.home / CHECKPOINTS).is_dir():
+        shutil.rmtree(settings.home / CHECKPOINTS)
+        gone.append(settings.home / CHECKPOINTS)
     for path in gone:
         console.print(f"deleted {path}", markup=False)
     if not gone:

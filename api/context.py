@@ -16,6 +16,7 @@ import db.ledger
 import db.makers
 import db.orders
 import db.people
+import db.proofs
 import db.tickets
 from api.auth import Passwords, clear_cookie, set_cookie
 from db.desk import Desk
@@ -45,6 +46,7 @@ class Services:
 
     pool: Pool
     reader: Reader
+    exporter: Reader
     units: Units
     desk: Desk
     callers: Callers
@@ -82,6 +84,7 @@ class Loaders:
             lambda ids: db.tickets.tickets_by_id(reader, ids)
         )
         self.payloads: DataLoader[str, Payload | None] = loader(lambda ids: db.tickets.payloads_by_id(reader, ids))
+        self.seals: DataLoader[str, datetime | None] = loader(lambda ids: db.proofs.sealed_at(reader, ids))
 
 
 @dataclass(slots=True)
@@ -93,6 +96,7 @@ class Context:
     ip_address: str | None
     user_agent: str | None
     is_secure: bool = False
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # what proves the session: no argument may hold it
     response: Response | None = None
     tags: tuple[str, ...] = ()  # on every ticket of the operation
     tickets: dict[str, str] = field(default_factory=dict)  # alias of a mutation → its root ticket

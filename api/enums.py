@@ -5,6 +5,7 @@ from typing import Any
 
 import strawberry
 
+from db.stats import TimeBucket
 from domain.book import OrderSide
 from domain.errors import ErrorCode
 from domain.ledger import TransactionReason, TransactionType
@@ -12,6 +13,14 @@ from domain.market import OrderStatus, OrderType, TimeInForce, TradeStatus
 from domain.money import Asset, CertificateType
 from domain.people import DepositStatus, KycStatus, UserRole
 from domain.tickets import ActionType, EntityType, TicketStatus
+
+
+class TicketOrder(Enum):
+    """The order of a list of tickets."""
+
+    NEWEST = "NEWEST"
+    OLDEST = "OLDEST"
+
 
 VALUES: dict[type[Enum], dict[str, str]] = {
     Asset: {
@@ -67,6 +76,14 @@ VALUES: dict[type[Enum], dict[str, str]] = {
         "PENDING": "Announced, not decided.",
         "APPROVED": "Credited.",
         "REJECTED": "Refused.",
+    },
+    TicketOrder: {"NEWEST": "By number, highest first.", "OLDEST": "By number, lowest first."},
+    TimeBucket: {
+        "MINUTE": "One minute.",
+        "HOUR": "One hour.",
+        "DAY": "One day of the time zone.",
+        "WEEK": "One week of the time zone, from Monday.",
+        "MONTH": "One month of the time zone.",
     },
     TicketStatus: {"SUCCESS": "It was done.", "FAILED": "Nothing was done."},
     EntityType: {
@@ -167,7 +184,9 @@ __all__ = [
     "OrderSide",
     "OrderStatus",
     "OrderType",
+    "TicketOrder",
     "TicketStatus",
+    "TimeBucket",
     "TimeInForce",
     "TradeStatus",
     "TransactionReason",

@@ -14,6 +14,7 @@ from strawberry.scalars import JSON
 from api.books import BookPicture, Level
 from api.enums import Asset, CertificateType
 from api.scalars import BigInt
+from db.proofs import Inclusion
 from domain import ledger
 
 ID = strawberry.ID
@@ -124,3 +125,24 @@ class FieldChange:
     path: str = described("Dotted path within the state.")
     before: JSON | None = described("What it was; null when it was not there.")
     after: JSON | None = described("What it is; null when it is not there.")
+
+
+@strawberry.type(description="What proves that a ticket stands in the signed tree; docs/audit.md says how to check it.")
+class TicketProof:
+    ticket_id: ID = described("The ticket.")
+    leaf_index: BigInt = described("Its place in the tree, from 0.")
+    tree_size: BigInt = described("Leaves of the tree that the checkpoint signs.")
+    leaf_hash: str = described("The hash of its leaf, in hex; over its id and its digest.")
+    path: list[str] = described("The hashes from the leaf to the root (RFC 6962), in hex.")
+    checkpoint: str = described("The newest checkpoint: a C2SP signed note of origin, size and root.")
+
+    @classmethod
+    def of(cls, record: Inclusion) -> TicketProof:
+        return cls(
+            ticket_id=ID(record.ticket_id),
+            leaf_index=BigInt(record.leaf_index),
+            tree_size=BigInt(record.tree_size),
+            leaf_hash=record.leaf_hash.hex(),
+            path=[one.hex() for one in record.path],
+            checkpoint=record.checkpoint,
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -321,7 +322,11 @@ class TicketFilter:
     entity_id: ID | None = optional("About this thing.")
     tags: list[str] | None = optional("With these tags.")
     tag_mode: TagMode | None = described("Whether one of the tags is enough.", default=TagMode.ANY)
-    search: str | None = optional("Words of the id, the summary, the error or the tags.")
+    search: str | None = optional(
+        "Words of the id, the summary, the error or the tags; to ADMIN also of the payload, notes included. In any "
+        'case and order, each word the beginning of one; "a phrase" as it stands; -word must be absent. An id (of a '
+        "ticket, order, trade, user, market maker or session) finds what it names."
+    )
     ip_address: str | None = optional("From this address.")
     session_id: ID | None = optional("In this session.")
     related_to: ID | None = optional("Pointing to this ticket, or pointed to by it.")
@@ -331,15 +336,23 @@ class TicketFilter:
     not_: TicketFilter | None = strawberry.field(name="not", description="This does not hold.", default=None)
 
     @staticmethod
-    def to_db(wanted: TicketFilter | None, *, market_maker_id: UUID | None = None) -> db.tickets.TicketFilter | None:
+    def to_db(
+        wanted: TicketFilter | None, *, sees_payloads: bool, market_maker_id: UUID | None = None
+    ) -> db.tickets.TicketFilter | None:
         """Return the filter narrowed to a market maker; None when nothing can match."""
-        inner = (wanted or TicketFilter()).inner()
+        inner = (wanted or TicketFilter()).inner(sees_payloads=sees_payloads)
         if market_maker_id is None:
             return inner
-        return db.tickets.TicketFilter(market_maker_id=market_maker_id, all_of=[inner])
+        if inner.market_maker_id not in (None, market_maker_id):
+            return None
+        return replace(inner, market_maker_id=market_maker_id)
 
-    def inner(self) -> db.tickets.TicketFilter:
+    def inner(self, *, sees_payloads: bool) -> db.tickets.TicketFilter:
         """Return the filter as the database reads it; an id that names nothing matches nothing."""
+
+        def of(branch: TicketFilter) -> db.tickets.TicketFilter:
+            return branch.inner(sees_payloads=sees_payloads)
+
         return db.tickets.TicketFilter(
             date_from=self.date_from,
             date_to=self.date_to,
@@ -357,9 +370,10 @@ class TicketFilter:
             session_id=_uuid(self.session_id),
             related_to=self.related_to,
             error_codes=self.error_codes,
-            all_of=None if self.and_ is None else [one.inner() for one in self.and_],
-            any_of=None if self.or_ is None else [one.inner() for one in self.or_],
-            none_of=None if self.not_ is None else self.not_.inner(),
+            searches_payloads=sees_payloads,
+            all_of=None if self.and_ is None else [of(one) for one in self.and_],
+            any_of=None if self.or_ is None else [of(one) for one in self.or_],
+            none_of=None if self.not_ is None else of(self.not_),
         )
 
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated
+from functools import partial
+from typing import Annotated, TypeAlias
 from uuid import UUID
 
 import strawberry
 from strawberry.scalars import JSON
 
+import db.finding
 import db.ledger
 import db.orders
 import db.people
@@ -22,12 +24,12 @@ from api.enums import (
     ActionType,
     Asset,
     CertificateType,
-    DepositStatus,
     EntityType,
     KycStatus,
     OrderSide,
     OrderStatus,
     OrderType,
+    TicketOrder,
     TicketStatus,
     TimeInForce,
     TradeStatus,
@@ -37,7 +39,7 @@ from api.enums import (
 )
 from api.figures import Balance, FieldChange, MarketMakerStats, described, id_of
 from api.inputs import OrderFilter, TicketFilter, TradeFilter, TransactionFilter
-from api.pages import FILTER, After, Connection, First, page_of
+from api.pages import FILTER, After, Connection, Counted, First, page_of
 from api.scalars import BigInt
 from db.tickets import TicketRecord
 from domain import ledger, makers, market, people
@@ -45,6 +47,9 @@ from domain import tickets as trail
 
 ID = strawberry.ID
 RELATED_DEPTH_MAX = 5
+OrderBy: TypeAlias = Annotated[
+    TicketOrder | None, strawberry.argument(description="Which come first; NEWEST when not given.")
+]
 
 
 @strawberry.type(description="Somebody who signs in, or the account behind a market maker.")
@@ -209,11 +214,28 @@ class MarketMaker:
         self,
         info: Info,
         filter: Annotated[TicketFilter | None, FILTER] = None,
+        order_by: OrderBy = TicketOrder.NEWEST,
         first: First = None,
         after: After = None,
     ) -> Connection[Ticket]:
-        wanted = TicketFilter.to_db(filter, market_maker_id=self.record.id)
-        return await page_of(info, db.tickets.tickets_page, wanted, Ticket.of, db.tickets.tickets_where, first, after)
+        sees_payloads = info.context.has_role(UserRole.ADMIN)
+        wanted = TicketFilter.to_db(filter, sees_payloads=sees_payloads, market_maker_id=self.record.id)
+        return await tickets_of(info, wanted, order_by, first, after)
+
+
+async def tickets_of(
+    info: Info,
+    wanted: db.tickets.TicketFilter | None,
+    order_by: TicketOrder | None,
+    first: int | None,
+    after: str | None,
+    last: int | None = None,
+    before: str | None = None,
+) -> Connection[Ticket]:
+    """Load a page of tickets."""
+    load = partial(db.finding.tickets_page, is_newest_first=order_by is not TicketOrder.OLDEST)
+    counted = Counted(db.finding.tickets_counted)
+    return await page_of(info, load, wanted, Ticket.of, counted, first, after, last, before)
 
 
 async def _user(info: Info, user_id: UUID | None) -> User | None:
@@ -221,7 +243,7 @@ async def _user(info: Info, user_id: UUID | None) -> User | None:
     return User.of(record) if record else None
 
 
-async def _party(info: Info, user_id: UUID) -> User | None:
+async def party(info: Info, user_id: UUID) -> User | None:
     """Return a party of an order or a trade, to those who may know it."""
     return await _user(info, user_id) if info.context.may_see(user_id) else None
 
@@ -312,7 +334,7 @@ class Order:
 
     @strawberry.field(description="Whose order it is; to ADMIN, ANALYST and the holder.")
     async def user(self, info: Info) -> User | None:
-        return await _party(info, self.record.user_id)
+        return await party(info, self.record.user_id)
 
     @strawberry.field(description="The market maker it was placed for; to ADMIN and ANALYST.")
     async def market_maker(self, info: Info) -> MarketMaker | None:
@@ -369,11 +391,11 @@ class Trade:
 
     @strawberry.field(description="Who bought; to ADMIN, ANALYST and the buyer.")
     async def buyer(self, info: Info) -> User | None:
-        return await _party(info, self.record.buyer_id)
+        return await party(info, self.record.buyer_id)
 
     @strawberry.field(description="Who sold; to ADMIN, ANALYST and the seller.")
     async def seller(self, info: Info) -> User | None:
-        return await _party(info, self.record.seller_id)
+        return await party(info, self.record.seller_id)
 
     @strawberry.field(description="The market maker that sold; to ADMIN and ANALYST.")
     async def market_maker(self, info: Info) -> MarketMaker | None:
@@ -435,7 +457,7 @@ class AssetTransaction:
 
     @strawberry.field(description="Whose balance; to ADMIN, ANALYST and the holder.")
     async def holder(self, info: Info) -> User | None:
-        return await _party(info, self.record.holder_id)
+        return await party(info, self.record.holder_id)
 
     @strawberry.field(description="The market maker whose balance it is; to ADMIN and ANALYST.")
     async def market_maker(self, info: Info) -> MarketMaker | None:
@@ -452,7 +474,7 @@ class AssetTransaction:
 
     @strawberry.field(description="Who caused it; to ADMIN, ANALYST and that user.")
     async def created_by(self, info: Info) -> User | None:
-        return await _party(info, self.record.created_by) if self.record.created_by else None
+        return await party(info, self.record.created_by) if self.record.created_by else None
 
     @strawberry.field(description="The ticket that caused it; to ADMIN and ANALYST.")
     async def ticket(self, info: Info) -> Ticket | None:
@@ -484,7 +506,6 @@ class Ticket:
     related_ticket_ids: list[ID] = described("The tickets it points back to.")
     tags: list[str] = described("Words to filter by.")
     digest: str = described("SHA-256 over every column, the payload and every row it caused, in hex.")
-    sealed_at: datetime | None = described("When a signed checkpoint covered it; null until then.")
 
     @classmethod
     def of(cls, record: TicketRecord) -> Ticket:
@@ -508,8 +529,11 @@ class Ticket:
             related_ticket_ids=[ID(one) for one in ticket.related_ticket_ids],
             tags=list(ticket.tags),
             digest=record.digest.hex(),
-            sealed_at=None,
         )
+
+    @strawberry.field(description="When a signed checkpoint covered it; null until then, for about a second.")
+    async def sealed_at(self, info: Info) -> datetime | None:
+        return await info.context.loaders.seals.load(self.record.ticket.ticket_id)
 
     @strawberry.field(description="Who acted.")
     async def user(self, info: Info) -> User | None:
@@ -559,38 +583,3 @@ class Ticket:
         steps = min(max(depth, 1), RELATED_DEPTH_MAX)
         found = await db.tickets.related(info.context.reader, self.record.ticket.ticket_id, steps)
         return [Ticket.of(one) for one in found]
-
-
-@strawberry.type(description="A bank transfer of euros that a trader announced.")
-class Deposit:
-    record: strawberry.Private[people.Deposit]
-    id: ID = described("UUID.")
-    amount: Decimal = described("EUR.")
-    reference: str = described("The transfer's reference.")
-    status: DepositStatus = described("Where it stands.")
-    reason: str | None = described("Why it was rejected.")
-    created_at: datetime = described("When it was announced.")
-    decided_at: datetime | None = described("When it was decided.")
-    ticket_id: ID = described("The ticket that announced it.")
-
-    @classmethod
-    def of(cls, record: people.Deposit) -> Deposit:
-        return cls(
-            record=record,
-            id=ID(str(record.id)),
-            amount=record.amount,
-            reference=record.reference,
-            status=record.status,
-            reason=record.reason,
-            created_at=record.created_at,
-            decided_at=record.decided_at,
-            ticket_id=ID(record.ticket_id),
-        )
-
-    @strawberry.field(description="Who announced it; to ADMIN and the user.")
-    async def user(self, info: Info) -> User | None:
-        return await _party(info, self.record.user_id)
-
-    @strawberry.field(description="Who decided it; to ADMIN.")
-    async def decided_by(self, info: Info) -> User | None:
-        return await _party(info, self.record.decided_by) if self.record.decided_by else None

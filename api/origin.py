@@ -4,14 +4,21 @@ A bearer token is sent on purpose. A cookie is sent by the browser whoever asked
 with a header that no page can forge; where it does not count it is taken away before anybody can look.
 """
 
+import re
+from collections.abc import Sequence
 from enum import Enum
-from typing import Final
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final, TypeAlias
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 from strawberry.http.websocket_origin import is_same_origin
 
 SESSION_COOKIES: Final = ("__Host-carbondesk", "carbondesk")  # over https; over http on loopback
+HOPS_MAX: Final = 32  # proxies of one request that are looked through
+PORT: Final = re.compile(r"\[([^\]]+)\](?::\d{1,5})?|(\d+(?:\.\d+){3}):\d{1,5}")  # [2001:db8::1]:443, 192.0.2.1:443
+
+Network: TypeAlias = IPv4Network | IPv6Network
 
 
 class Credential(Enum):
@@ -46,3 +53,47 @@ def from_this_site(connection: HTTPConnection) -> bool | None:
 def without_cookies(scope: Scope) -> Scope:
     """Copy a scope as if no cookie had been sent, so that nobody behind can trust one."""
     return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"cookie"]}
+
+
+def client_address(connection: HTTPConnection, proxies: Sequence[Network]) -> str | None:
+    """Tell where a request came from: the peer, or what trusted proxies in front of us say of it.
+
+    X-Forwarded-For is read from the right, for as long as each hop is one of ours; the first that is not is the client.
+    What stands further left was written by him and means nothing. A hop that is no address ends the reading.
+    """
+    peer = connection.client.host if connection.client else None
+    address = parsed_address(peer or "")
+    if address is None or not is_trusted(address, proxies):
+        return str(address) if address else peer
+    hops = ",".join(connection.headers.getlist("x-forwarded-for")).split(",")
+    for hop in hops[: -HOPS_MAX - 1 : -1]:
+        before = parsed_address(hop)
+        if before is None:
+            break
+        address = before
+        if not is_trusted(address, proxies):
+            break
+    return str(address)
+
+
+def is_trusted(address: IPv4Address | IPv6Address, proxies: Sequence[Network]) -> bool:
+    return any(address in network for network in proxies if network.version == address.version)
+
+
+def parsed_address(text: str) -> IPv4Address | IPv6Address | None:
+    """Read an address, with or without a port; IPv4 within IPv6 is IPv4. None when it is none."""
+    text = text.strip().strip('"')
+    if match := PORT.fullmatch(text):
+        text = match[1] or match[2]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
+def secrets_of(connection: HTTPConnection) -> tuple[str, ...]:
+    """Return what a request proves its session with: the values of its cookies of ours and its bearer token."""
+    _, _, token = connection.headers.get("authorization", "").strip().partition(" ")
+    found = (token.strip(), *(connection.cookies.get(name) for name in SESSION_COOKIES))
+    return tuple(value for value in found if value)

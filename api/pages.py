@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 import strawberry
 from sqlalchemy import Select
+from sqlalchemy.exc import DBAPIError
 
 from api.context import Info
 from api.errors import Code, RequestError
 from db import read
-from db.read import PAGE_SIZE, PAGE_SIZE_MAX, Page, Reader, Window
+from db.read import PAGE_SIZE, PAGE_SIZE_MAX, Page, Reader, Window, is_overdue
+from db.unit import STATEMENT_TIMEOUT_S
 from domain.errors import DomainError
 
 N = TypeVar("N")
@@ -60,12 +64,43 @@ class Connection(Generic[N]):
         return (await self.count())[1]
 
 
+@dataclass(frozen=True, slots=True)
+class Counted(Generic[F]):
+    """How a list counts itself: (count, whether it is exact)."""
+
+    count: Callable[[Reader, F], Awaitable[tuple[int, bool]]]
+
+
+@asynccontextmanager
+async def in_time() -> AsyncIterator[None]:
+    """Say what to do when the database gives up on a question that would take too long.
+
+    Raises: RequestError (TOO_COMPLEX).
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        if not is_overdue(error):
+            raise
+        message = f"This took longer than {STATEMENT_TIMEOUT_S:.0f} s. Narrow the filter: a window of time helps most."
+        raise RequestError(message, Code.TOO_COMPLEX, field="filter") from error
+
+
+async def _counted(
+    reader: Reader, statement_of: Callable[[F], Select[Any]] | Counted[F], wanted: F
+) -> tuple[int, bool]:
+    async with in_time():
+        if isinstance(statement_of, Counted):
+            return await statement_of.count(reader, wanted)
+        return await read.count(reader, statement_of(wanted))
+
+
 async def page_of(
     info: Info,
     load: Callable[[Reader, F, Window], Awaitable[Page[R]]],
     wanted: F | None,
     node_of: Callable[[R], N],
-    statement_of: Callable[[F], Select[Any]],
+    statement_of: Callable[[F], Select[Any]] | Counted[F],
     first: int | None = None,
     after: str | None = None,
     last: int | None = None,
@@ -74,20 +109,24 @@ async def page_of(
 ) -> Connection[N]:
     """Load one page as a Connection, or the subclass `kind`. wanted None: a filter that nothing can match.
 
-    Raises: RequestError (BAD_REQUEST: page size, cursor, filter).
+    statement_of: what is counted for totalCount; a list that counts in its own way gives a `Counted`.
+    Raises: RequestError (BAD_REQUEST: page size, cursor, filter; TOO_COMPLEX: not found in time).
     """
     reader = info.context.reader
     known: list[tuple[int, bool]] = []
 
     async def count() -> tuple[int, bool]:
         if not known:
-            known.append((0, True) if wanted is None else await read.count(reader, statement_of(wanted)))
+            known.append((0, True) if wanted is None else await _counted(reader, statement_of, wanted))
         return known[0]
 
     try:
         window = Window(first, after, last, before)
         assert window.size <= PAGE_SIZE_MAX
-        page: Page[R] = Page([], False, False) if wanted is None else await load(reader, wanted, window)
+        page: Page[R] = Page([], False, False)
+        if wanted is not None:
+            async with in_time():
+                page = await load(reader, wanted, window)
     except DomainError as error:
         raise RequestError(error.message, Code.BAD_REQUEST, field=error.field) from error
     edges = [Edge(cursor=cursor, node=node_of(item)) for cursor, item in page.items]

@@ -9,9 +9,10 @@ import strawberry
 from strawberry.scalars import JSON
 
 from api.context import Info
+from api.deposits import Deposit
 from api.enums import ErrorCode, TicketStatus
 from api.figures import Balance
-from api.objects import AssetTransaction, Deposit, MarketMaker, Order, Trade, User
+from api.objects import AssetTransaction, MarketMaker, Order, Trade, User
 from db.idempotency import Kept
 from db.unit import Refusal
 from domain.ledger import TransactionOutcome

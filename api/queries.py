@@ -10,17 +10,19 @@ import db.idempotency
 import db.makers
 import db.orders
 import db.people
-import db.tickets
+import db.proofs
 from api.books import read_picture
 from api.context import Info
-from api.enums import CertificateType, UserRole
+from api.deposits import Deposit
+from api.enums import CertificateType, TicketOrder, TimeBucket, UserRole
 from api.errors import Code, RequestError
-from api.figures import OrderBook
+from api.figures import OrderBook, TicketProof
 from api.inputs import DepositFilter, MarketMakerFilter, OrderFilter, TicketFilter, TradeFilter, UserFilter
-from api.objects import Certificate, Deposit, MarketMaker, Order, Ticket, Trade, User
+from api.objects import Certificate, MarketMaker, Order, OrderBy, Ticket, Trade, User, tickets_of
 from api.pages import FILTER, After, Before, Connection, First, Last, page_of
 from api.payloads import AttemptOutcome
 from api.policy import Allow, Policy
+from api.stats import TicketStats
 from api.tickets import DECLARED
 from domain.people import uuid_or_none
 from domain.tickets import TicketStatus
@@ -125,20 +127,19 @@ class Query:
         record = await info.context.loaders.orders.load(order_id) if order_id else None
         return Order.of(record) if record and info.context.may_see(record.user_id) else None
 
-    @query(Policy.READER, "Tickets, newest first.")
+    @query(Policy.READER, "Tickets, newest first when not asked otherwise.")
     async def tickets(
         self,
         info: Info,
         filter: Annotated[TicketFilter | None, FILTER] = None,
+        order_by: OrderBy = TicketOrder.NEWEST,
         first: First = None,
         after: After = None,
         last: Last = None,
         before: Before = None,
     ) -> Connection[Ticket]:
-        wanted = TicketFilter.to_db(filter)
-        return await page_of(
-            info, db.tickets.tickets_page, wanted, Ticket.of, db.tickets.tickets_where, first, after, last, before
-        )
+        wanted = TicketFilter.to_db(filter, sees_payloads=info.context.has_role(UserRole.ADMIN))
+        return await tickets_of(info, wanted, order_by, first, after, last, before)
 
     @query(Policy.READER, "One ticket; null when there is none.")
     async def ticket(
@@ -146,6 +147,33 @@ class Query:
     ) -> Ticket | None:
         record = await info.context.loaders.tickets.load(ticket_id)
         return Ticket.of(record) if record else None
+
+    @query(Policy.READER, "What proves that a ticket stands in the signed tree; null until it is sealed.")
+    async def ticket_proof(
+        self, info: Info, ticket_id: Annotated[strawberry.ID, strawberry.argument(description="TKT-YYYY-NNNNNN.")]
+    ) -> TicketProof | None:
+        found = await db.proofs.inclusion(info.context.reader, ticket_id)
+        return TicketProof.of(found) if found else None
+
+    @query(
+        Policy.READER,
+        "Figures over the tickets of a filter, all of one instant and exact to the ticket. Filters of time, action, "
+        "outcome, user, market maker and error code are answered from counts, others by counting, within 5 s.",
+    )
+    async def ticket_stats(
+        self,
+        info: Info,
+        filter: Annotated[TicketFilter | None, FILTER] = None,
+        bucket: Annotated[
+            TimeBucket | None,
+            strawberry.argument(description="Length of the bars over time; when not given, one that suits the window."),
+        ] = None,
+        time_zone: Annotated[
+            str | None, strawberry.argument(description="Whose days, weeks and months, such as Europe/Berlin.")
+        ] = "UTC",
+    ) -> TicketStats:
+        wanted = (filter or TicketFilter()).inner(sees_payloads=info.context.has_role(UserRole.ADMIN))
+        return await TicketStats.load(info, wanted, bucket, time_zone or "UTC")
 
     @query(
         Policy.SIGNED_IN,

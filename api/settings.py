@@ -3,11 +3,12 @@
 Limits, lifetimes and other constants are not settings: they stand beside the rule they bound.
 """
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DATABASE_SCHEMES: Final = ("postgresql://", "postgres://", "postgresql+asyncpg://")  # all become the first
 REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://")
@@ -39,8 +40,17 @@ class Settings(BaseSettings):
     database_app_url: str | None = Field(default=None, repr=False)
     """Login of the API where it must not be the owner; none means `database_url` with a switched role."""
 
+    database_sealer_url: str | None = Field(default=None, repr=False)
+    """Login of the sealer where it must not be the owner; none means `database_url` with a switched role."""
+
+    database_retention_url: str | None = Field(default=None, repr=False)
+    """Login of `carbondesk retention`; none means `database_url` with a switched role."""
+
     redis_url: str | None = Field(default=None, repr=False)
     """None means the embedded Redis."""
+
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Proxies in front of us, as addresses or networks with commas between; only they may say who the client is."""
 
     demo: bool = True
     """Whether a first start fills the market with demo people, orders and trades."""
@@ -50,7 +60,7 @@ class Settings(BaseSettings):
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().resolve()
 
-    @field_validator("database_url", "database_app_url")
+    @field_validator("database_url", "database_app_url", "database_sealer_url", "database_retention_url")
     @classmethod
     def _postgresql(cls, url: str | None) -> str | None:
         if url is None:
@@ -59,6 +69,11 @@ class Settings(BaseSettings):
         if scheme + separator not in DATABASE_SCHEMES:
             raise ValueError(f"must start with {DATABASE_SCHEMES[0]}")
         return DATABASE_SCHEMES[0] + rest
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, proxies: object) -> object:
+        return [part.strip() for part in proxies.split(",") if part.strip()] if isinstance(proxies, str) else proxies
 
     @field_validator("redis_url")
     @classmethod

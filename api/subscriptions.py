@@ -110,7 +110,7 @@ class Subscription:
         ] = None,
         after: Annotated[strawberry.ID | None, strawberry.argument(description="A ticket id seen before.")] = None,
     ) -> AsyncGenerator[Ticket, None]:
-        wanted = (filter or TicketFilter()).inner()
+        wanted = (filter or TicketFilter()).inner(sees_payloads=info.context.has_role(UserRole.ADMIN))
         try:
             async with aclosing(info.context.services.trail.follow(wanted, after)) as records:
                 async for record in records:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -29,18 +29,64 @@ from db.batch import Command
 from db.outcomes import reader
 from db.transaction import Write
 from db.unit import Answer, Fault, Refusal
-from domain.errors import DomainError
+from domain.errors import DomainError, InvalidInput
 from domain.market import Cancel, CancelledOutcome, Place, PlacedOutcome
 from domain.tickets import REDACTED, ActionType, Attempt, Story
 
 log = structlog.get_logger(__name__)
 
 Tell = Callable[[Mapping[str, Any], Any], Story]
+SECRET_LENGTH_MIN = 8
+EXPOSED = (
+    "A field that is kept holds your password, access token or cookie. Nothing was done and it was not recorded, but "
+    "change it where others may have seen it."
+)
+WRONG_FORM = "An argument of the request has the wrong form."
 ARGUMENTS = frozenset({"input", "id", "userId", "sessionId", "marketMakerId", "certificateType"})
 # What a field returns for the desk, and what the desk makes of it.
 COMMANDS: Mapping[type[Any], type[Any]] = {Place: PlacedOutcome, Cancel: CancelledOutcome}
 T = TypeVar("T")
 Work = Callable[[Write], Awaitable[T]]  # what a field returns that prepares its work without holding a transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """Texts of a request that nothing may keep: what proves its session, and passwords in it."""
+
+    texts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, *texts: str) -> Secrets:
+        """Leave out what is too short to be one: it would be found in anything."""
+        return cls(tuple(text for text in texts if len(text) >= SECRET_LENGTH_MIN))
+
+    def are_in(self, value: Any) -> bool:
+        """Tell whether a JSON value holds one of them."""
+        return any(text in leaf for leaf in leaves(value) for text in self.texts)
+
+    def redacted(self, value: Any) -> Any:
+        """Return a JSON value without the texts that hold one of them."""
+        if isinstance(value, Mapping):
+            return {name: self.redacted(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self.redacted(item) for item in value]
+        return REDACTED if self.are_in(value) else value
+
+    def begin_in(self, message: str) -> bool:
+        """Tell whether a message quotes the beginning of one of them: it may have been cut or escaped."""
+        return any(text[:SECRET_LENGTH_MIN] in message for text in self.texts)
+
+
+def leaves(value: Any) -> Iterator[str]:
+    """Yield the texts and numbers of a JSON value."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from leaves(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from leaves(item)
+    elif isinstance(value, str | int | float):
+        yield str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +127,23 @@ class Declared:
         if isinstance(value, list):
             return [self._recorded(item) for item in value]
         return escaped(value)
+
+    def unrecorded(self, arguments: Mapping[str, Any]) -> Iterator[str]:
+        """Yield the texts that `recorded` leaves out: passwords, and whatever stands where one may stand."""
+        for name, value in arguments.items():
+            if name == "input":
+                for item in value if isinstance(value, list) else [value]:
+                    yield from self._unrecorded(item) if isinstance(item, Mapping) else leaves(item)
+            elif name not in ARGUMENTS:
+                yield from leaves(value)
+
+    def _unrecorded(self, value: Any) -> Iterator[str]:
+        if isinstance(value, Mapping):
+            for name, item in value.items():
+                yield from self._unrecorded(item) if name in self.records else leaves(item)
+        elif isinstance(value, list):
+            for item in value:
+                yield from self._unrecorded(item)
 
 
 DECLARED: dict[str, Declared] = {}
@@ -165,7 +228,7 @@ class Tickets(SchemaExtension):
             ),
             {},
         )
-        attempt = self._attempt_of(declared, raw)
+        attempt, holds_secret = self._attempt_of(declared, raw)
         units = context.services.units
         if denied:
             story = declared.tell(attempt.request, None)
@@ -174,9 +237,10 @@ class Tickets(SchemaExtension):
             raise RequestError(denied.message, Code.FORBIDDEN, ticketId=ticket_id)
         try:
             if declared.is_desk:
-                answer = await self._at_desk(declared, attempt, _next, info, kwargs)
+                answer = await self._at_desk(declared, attempt, _next, info, kwargs, holds_secret=holds_secret)
             else:
-                answer = await units.shielded(self._run(declared, attempt, _next, info, kwargs))
+                work = self._run(declared, attempt, _next, info, kwargs, holds_secret=holds_secret)
+                answer = await units.shielded(work)
         except Fault as fault:
             if fault.ticket_id:
                 context.tickets[alias] = fault.ticket_id
@@ -190,23 +254,29 @@ class Tickets(SchemaExtension):
         context.committed()
         return declared.payload.of(answer.ticket_id, answer.outcome)
 
-    def _attempt_of(self, declared: Declared, arguments: Mapping[str, Any]) -> Attempt:
+    def _attempt_of(self, declared: Declared, arguments: Mapping[str, Any]) -> tuple[Attempt, bool]:
+        """Return the attempt as it is recorded, and whether a secret stood in a field that is kept."""
         context = self.context
-        given = arguments.get("input")
+        request = declared.recorded(arguments)
+        secrets = Secrets.of(*context.secrets, *declared.unrecorded(arguments))
+        if holds_secret := secrets.are_in(request):
+            request = secrets.redacted(request)
+        given = request.get("input")
         key = given.get("idempotencyKey") if isinstance(given, Mapping) else None
-        return Attempt(
+        attempt = Attempt(
             attempt_id=ids.new(),
             field=declared.name,
             action_type=declared.action,
-            request=declared.recorded(arguments),
+            request=request,
             started_at_ns=time.monotonic_ns(),
             user_id=context.caller.user.id if context.caller else None,
             session_id=context.caller.session.id if context.caller else None,
             ip_address=context.ip_address,
             user_agent=context.user_agent,
-            idempotency_key=key if isinstance(key, str) and context.caller else None,
+            idempotency_key=key if isinstance(key, str) and key != REDACTED and context.caller else None,
             tags=context.tags,
         )
+        return attempt, holds_secret
 
     async def _at_desk(
         self,
@@ -215,11 +285,13 @@ class Tickets(SchemaExtension):
         _next: Callable[..., Any],
         info: GraphQLResolveInfo[Any],
         kwargs: dict[str, Any],
+        *,
+        holds_secret: bool,
     ) -> Answer[Any]:
         """Leave a command to the desk, which carries it out whoever goes."""
         services = self.context.services
         try:
-            self._check_key(attempt)
+            self._check(declared, attempt, holds_secret=holds_secret)
             command: Command = _next(None, info, **kwargs)
         except Exception as error:
             return await services.units.shielded(self._unbegun(declared, attempt, error))
@@ -232,10 +304,12 @@ class Tickets(SchemaExtension):
         _next: Callable[..., Any],
         info: GraphQLResolveInfo[Any],
         kwargs: dict[str, Any],
+        *,
+        holds_secret: bool,
     ) -> Answer[Any]:
         """Run a field in a unit of work."""
         try:
-            self._check_key(attempt)
+            self._check(declared, attempt, holds_secret=holds_secret)
             prepared: Work[Any] | None = await _next(None, info, **kwargs) if declared.is_prepared else None
         except Exception as error:
             return await self._unbegun(declared, attempt, error)
@@ -246,7 +320,13 @@ class Tickets(SchemaExtension):
         return await self.context.services.units.run(attempt, prepared or work, declared.tell, declared.outcome_of)
 
     @staticmethod
-    def _check_key(attempt: Attempt) -> None:
+    def _check(declared: Declared, attempt: Attempt, *, holds_secret: bool) -> None:
+        """Refuse what may not begin.
+
+        Raises: InvalidInput.
+        """
+        if holds_secret and declared.policy is not Policy.ANYONE:  # a login keeps nothing but its redacted ticket
+            raise InvalidInput(EXPOSED)
         if attempt.idempotency_key is not None:
             idempotency.check(attempt.idempotency_key)
 
@@ -285,11 +365,10 @@ class Tickets(SchemaExtension):
                 continue
             if context.caller is None and declared.policy is not Policy.ANYONE:
                 continue
-            attempt = self._attempt_of(declared, one.arguments)
+            attempt, _ = self._attempt_of(declared, one.arguments)
             story = Story(declared.action, f"{declared.name} not run: an argument of the request has the wrong form")
-            message = "An argument of the request has the wrong form."
             ticket_id = await context.services.units.shielded(
-                context.services.units.record(attempt, story, Code.BAD_REQUEST, message)
+                context.services.units.record(attempt, story, Code.BAD_REQUEST, WRONG_FORM)
             )
             context.tickets[one.alias] = ticket_id
             fresh.append(ticket_id)
@@ -297,9 +376,26 @@ class Tickets(SchemaExtension):
             for error in errors:
                 error.extensions = {"code": Code.BAD_REQUEST.value, **(error.extensions or {}), "ticketId": fresh[0]}
 
+    def _hide_secrets(self) -> None:
+        """Word anew what quotes a secret of the request: graphql-core shows the values that it refuses."""
+        operation = self.execution_context
+        errors = operation.pre_execution_errors or []
+        if not errors:
+            return
+        texts = list(self.context.secrets)
+        if operation.graphql_document is not None:
+            for one in root_fields(operation.graphql_document, operation._provided_operation_name, operation.variables):
+                if declared := DECLARED.get(one.name):
+                    texts += declared.unrecorded(one.arguments)
+        secrets = Secrets.of(*texts)
+        for error in errors:
+            if secrets.begin_in(error.message):
+                error.message = WRONG_FORM
+
     async def get_results(self) -> dict[str, Any]:
         """Name the tickets of the operation in `extensions`, once it is over."""
         await self._record_uncoerced()
+        self._hide_secrets()
         results: dict[str, Any] = {}
         if self.context.tickets:
             results["tickets"] = self.context.tickets

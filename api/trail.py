@@ -14,13 +14,12 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 import structlog
-from sqlalchemy import ColumnElement
 from sqlalchemy.exc import SQLAlchemyError
 
 import db.tickets
 from api.events import Events, Keep, cancel
 from db.read import Reader
-from db.tickets import Place, TicketFilter, TicketRecord
+from db.tickets import Place, Released, TicketFilter, TicketRecord
 
 POLL_S = 1.0  # without any notice: Redis may be away
 CATCH_UP_S = 0.05  # a woken reader looks again so soon: an older transaction may hold the horizon back
@@ -35,7 +34,7 @@ log = structlog.get_logger(__name__)
 class _Tail:
     """The reader of one filter and those who follow it."""
 
-    condition: ColumnElement[bool]
+    wanted: TicketFilter
     place: Place
     floor: Place  # everything behind this place and up to `place` is kept
     kept: deque[tuple[Place, TicketRecord]] = field(default_factory=lambda: deque(maxlen=KEPT_MAX))
@@ -71,11 +70,12 @@ class Trail:
             place = await self._start(tail, after)
             while tail.task is not None:
                 moved, known = tail.moved, tail.place  # taken before looking, so that nothing slips between
-                found = await self._behind(tail, place)
-                for position, record in found:
+                part = await self._behind(tail, place)
+                for position, record in part.items:
                     place = position
                     yield record
-                if not found:
+                place = max(place, part.place)
+                if not part.items and not part.has_more:
                     place = max(place, known)
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(WAIT_S_MAX):
@@ -91,20 +91,21 @@ class Trail:
             raise KeyError(after)
         return place
 
-    async def _behind(self, tail: _Tail, place: Place) -> list[tuple[Place, TicketRecord]]:
+    async def _behind(self, tail: _Tail, place: Place) -> Released:
         """Return the next tickets of a follower: from memory, or from the database when he is further behind."""
         if place >= tail.floor:
-            return [(position, record) for position, record in tail.kept if position > place]
-        return await db.tickets.released_since(self._reader, place, tail.condition, BATCH_MAX)
+            kept = [(position, record) for position, record in tail.kept if position > place]
+            return Released(kept, place, has_more=False)
+        return await db.tickets.released_since(self._reader, place, tail.wanted, BATCH_MAX)
 
     async def _tail(self, wanted: TicketFilter) -> _Tail:
         key = repr(wanted)
         async with self._opening:
             tail = self._tails.get(key)
             if tail is None:
-                condition = db.tickets.where(wanted)
+                db.tickets.where(wanted)  # refuses a filter that is too large
                 place = await db.tickets.horizon(self._reader)
-                tail = self._tails[key] = _Tail(condition, place, place)
+                tail = self._tails[key] = _Tail(wanted, place, place)
                 tail.task = asyncio.create_task(self._read(tail), name="ticket trail")
             tail.followers += 1
             return tail
@@ -122,20 +123,20 @@ class Trail:
             looks = 0
             while True:
                 try:
-                    found = await db.tickets.released_since(self._reader, tail.place, tail.condition, BATCH_MAX)
+                    part = await db.tickets.released_since(self._reader, tail.place, tail.wanted, BATCH_MAX)
                 except (SQLAlchemyError, OSError, TimeoutError) as error:
                     log.warning("ticket_trail_waits", error=repr(error))
                     await asyncio.sleep(POLL_S)
                     continue
-                for position, record in found:
+                for position, record in part.items:
                     if len(tail.kept) == KEPT_MAX:
                         tail.floor = tail.kept[0][0]
                     tail.kept.append((position, record))
-                    tail.place = position
-                if found:
+                tail.place = part.place
+                if part.items:
                     moved, tail.moved = tail.moved, asyncio.Event()
                     moved.set()
-                if len(found) == BATCH_MAX:
+                if part.has_more:
                     continue
                 looks = looks - 1 if looks else 0
                 if await wake.get(CATCH_UP_S if looks else POLL_S) is not None:

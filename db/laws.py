@@ -5,7 +5,8 @@ this too, but an owner can switch them off: here they are not trusted. `db.verif
 
 Same transaction. A row's `xmin` is the transaction that wrote it, and freezing leaves it readable: VACUUM FREEZE sets a
 flag beside it. It has 32 bits and `ticket_logs.txid` has 64, so they are compared modulo 2^32. A row that was changed
-carries the transaction of the change, so this finds rewritten rows too. What a dump and restore wrote anew carries the
+carries the transaction of the change, so this finds rewritten rows too; what a migration rewrote says so in `rewrites`.
+What a dump and restore wrote anew carries the
 transactions of the restore: tickets below a DATA_RESTORED ticket are left out, and the report says how many.
 """
 
@@ -316,13 +317,14 @@ WITH rule(action, effect, least, most) AS (VALUES
     ('TRADE', 'trade', 1, 1), ('TRADE', 'SETTLE_OUT', 2, 2), ('TRADE', 'SETTLE_IN', 2, 2), ('TRADE', 'RELEASE', 0, 1),
     ('ASSET_DEPOSIT', 'DEPOSIT', 1, 1), ('ASSET_WITHDRAWAL', 'WITHDRAWAL', 1, 1), ('MM_CREATED', 'DEPOSIT', 0, 3),
     ('DEPOSIT_REQUESTED', 'deposit', 1, 1), ('DEPOSIT_APPROVED', 'DEPOSIT', 1, 1),
-    ('TRADE_SETTLED', 'settlement', 1, 1)),
+    ('TRADE_SETTLED', 'settlement', 1, 1), ('DATA_ARCHIVED', 'archive', 1, 1)),
 done AS (
     SELECT ticket_id, effect, count(*) AS n FROM (
-        SELECT ticket_id, 'order' AS effect FROM orders UNION ALL SELECT ticket_id, 'trade' FROM cash_market_trades
+        SELECT ticket_id, CASE ticket_status WHEN 'SUCCESS' THEN 'order' ELSE ticket_status END AS effect FROM orders
+        UNION ALL SELECT ticket_id, 'trade' FROM cash_market_trades
         UNION ALL SELECT ticket_id, kind FROM book_events UNION ALL SELECT ticket_id, reason FROM asset_transactions
         UNION ALL SELECT ticket_id, 'settlement' FROM trade_settlements UNION ALL SELECT ticket_id, 'deposit'
-            FROM deposits
+            FROM deposits UNION ALL SELECT ticket_id, 'archive' FROM payload_archives
     ) AS e GROUP BY 1, 2),
 owed AS (
     SELECT t.ticket_id, r.effect, r.least, r.most FROM ticket_logs t JOIN rule r ON t.status = 'SUCCESS'
@@ -378,6 +380,7 @@ WRITTEN_ONCE = Law(
     """
 SELECT ticket_id AS ticket, txid, xmin AS written_by FROM ticket_logs t
 WHERE xmin::text::bigint <> txid::text::bigint % 4294967296
+  AND xmin::text::bigint NOT IN (SELECT txid::text::bigint % 4294967296 FROM rewrites)
   AND (year, number) > ALL (SELECT year, number FROM ticket_logs WHERE action_type = 'DATA_RESTORED'
       AND status = 'SUCCESS')""",
 )
@@ -387,17 +390,31 @@ SAME_TRANSACTION = Law(
     "Every row that never changes was written by the transaction of its ticket.",
     ("ticket_payloads", LEDGER, TRADES, EVENTS),
     """
-SELECT t.ticket_id AS ticket, t.xmin AS ticket_written_by, e.xid AS row_written_by, e.name AS "table", e.key
+SELECT t.ticket_id AS ticket, t.txid AS ticket_written_by, e.xid AS row_written_by, e.name AS "table", e.key
 FROM (SELECT ticket_id, xmin AS xid, 'asset_transactions' AS name, id::text AS key FROM asset_transactions
       UNION ALL SELECT ticket_id, xmin, 'cash_market_trades', id::text FROM cash_market_trades
       UNION ALL SELECT ticket_id, xmin, 'trade_settlements', trade_id::text FROM trade_settlements
       UNION ALL SELECT ticket_id, xmin, 'book_events', certificate_type || ' ' || sequence FROM book_events
+      UNION ALL SELECT ticket_id, xmin, 'payload_archives', id::text FROM payload_archives
       UNION ALL SELECT t.ticket_id, p.xmin, 'ticket_payloads', t.ticket_id FROM ticket_payloads p
                 JOIN ticket_logs t USING (year, number)) AS e
 JOIN ticket_logs t USING (ticket_id)
-WHERE e.xid <> t.xmin
+WHERE e.xid::text::bigint <> t.txid::text::bigint % 4294967296
   AND (t.year, t.number) > ALL (SELECT year, number FROM ticket_logs WHERE action_type = 'DATA_RESTORED'
       AND status = 'SUCCESS')""",
+)
+
+ERASED = Law(
+    "erased",
+    "A payload belongs to a ticket, and one that is gone was sealed and archived before.",
+    ("ticket_payloads", "ticket_logs"),
+    """
+SELECT t.ticket_id AS ticket, p.year AS payload_year, p.number AS payload_number, t."timestamp"
+FROM ticket_logs t FULL JOIN ticket_payloads p USING (year, number)
+WHERE t.ticket_id IS NULL
+   OR (p.salt IS NULL AND NOT EXISTS (
+       SELECT FROM audit_leaves l JOIN payload_archives a ON l.leaf_index < a.tree_size AND t."timestamp" < a.before
+       WHERE l.kind = 'ticket' AND l.year = t.year AND l.number = t.number))""",
 )
 
 RELATIONS = Law(
@@ -507,6 +524,6 @@ LAWS = (
     BALANCES, AMOUNTS, RUNNING, REASONS, CONSERVATION, LEGS, STRAYS, DEPOSITS,
     FILLS, RESERVES, LOCKED, CROSSED, PRICES, HOLDERS,
     BOOKS, JOURNAL, MATCHES,
-    EFFECTS, ENTITIES, FILLED, WRITTEN_ONCE, SAME_TRANSACTION, RELATIONS, ATTEMPTS, KEYS,
+    EFFECTS, ENTITIES, FILLED, WRITTEN_ONCE, SAME_TRANSACTION, ERASED, RELATIONS, ATTEMPTS, KEYS,
     YEARS, LEASES, LEASED, VOIDS, NUMBERS,
 )  # fmt: skip

@@ -8,15 +8,20 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, text
+import asyncpg
+from sqlalchemy import ClauseElement, ColumnElement, Executable, Select, func, literal, select, text, tuple_
 from sqlalchemy.engine import RowMapping
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from db.migrate import sqlalchemy_url
 from db.unit import CONNECT_TIMEOUT_S, STATEMENT_TIMEOUT_S
@@ -45,14 +50,18 @@ class Reader:
             "statement_timeout": str(int(STATEMENT_TIMEOUT_S * 1_000)),
             "timezone": "UTC",
             "jit": "off",
+            # Filters are composed and their values skewed: a plan for any value would be a bad one for most.
+            "plan_cache_mode": "force_custom_plan",
         }
         if role:
             settings["role"] = role
         engine = create_async_engine(
             sqlalchemy_url(url),
+            isolation_level="AUTOCOMMIT",
             pool_size=size_max,
             max_overflow=0,
             pool_timeout=POOL_TIMEOUT_S,
+            hide_parameters=True,  # an error in a log must not show what somebody searched for
             pool_pre_ping=True,  # a restarted server must not cost a reader an error
             connect_args={
                 "server_settings": settings,
@@ -60,7 +69,7 @@ class Reader:
                 "command_timeout": STATEMENT_TIMEOUT_S * 2,
             },
         )
-        return cls(engine.execution_options(isolation_level="AUTOCOMMIT"))
+        return cls(engine)
 
     async def rows(self, statement: Select[Any]) -> Sequence[RowMapping]:
         """Run one statement."""
@@ -73,8 +82,65 @@ class Reader:
         async with self._engine.connect() as connection:
             return (await connection.execute(text(statement), parameters)).mappings().all()
 
+    async def estimate(self, statement: Select[Any]) -> int:
+        """Return how many rows the planner expects of a statement, which is not run."""
+        async with self._engine.connect() as connection:
+            (plan,) = (await connection.execute(_Explain(statement))).scalar_one()
+            return int(plan["Plan"]["Plan Rows"])
+
+    @asynccontextmanager
+    async def snapshot(self, *, statement_timeout_s: int | None = None) -> AsyncIterator[Snapshot]:
+        """Read everything as of one instant, for as long as it takes; nothing is written and nothing is waited for."""
+        async with self._engine.connect() as plain:
+            connection = await plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            if statement_timeout_s is not None:
+                await connection.execute(text(f"SET LOCAL statement_timeout = {statement_timeout_s * 1_000}"))
+            yield Snapshot(connection)
+
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+class Snapshot:
+    """One instant of the database."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def rows(self, statement: Select[Any]) -> Sequence[RowMapping]:
+        """Run one statement."""
+        rows: Sequence[RowMapping] = (await self._connection.execute(statement)).mappings().all()
+        return rows
+
+    async def sql(self, statement: str, **parameters: Any) -> Sequence[RowMapping]:
+        """Run one statement that is clearer as text."""
+        return (await self._connection.execute(text(statement), parameters)).mappings().all()
+
+    async def stream(self, statement: Select[Any], size: int) -> AsyncIterator[Sequence[RowMapping]]:
+        """Run one statement behind a cursor of the server; yield its rows by so many."""
+        options = {"yield_per": size}
+        async with self._connection.stream(statement, execution_options=options) as result:
+            async for rows in result.mappings().partitions(size):
+                yield rows
+
+
+class _Explain(Executable, ClauseElement):
+    """What the planner thinks of a statement."""
+
+    inherit_cache = False
+
+    def __init__(self, statement: Select[Any]) -> None:
+        self.statement = statement
+
+
+@compiles(_Explain)
+def _explained(element: _Explain, compiler: SQLCompiler, **options: Any) -> str:
+    return f"EXPLAIN (FORMAT JSON) {compiler.process(element.statement, **options)}"
+
+
+def is_overdue(error: DBAPIError) -> bool:
+    """Tell whether the server gave up on a statement that took too long."""
+    return isinstance(getattr(error.orig, "__cause__", None), asyncpg.QueryCanceledError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,19 +197,47 @@ async def page(
 
     Raises: InvalidInput (page size, cursor).
     """
-    size = window.size
-    names = [f"key_{index}" for index in range(len(key.columns))]
-    statement = statement.add_columns(*(column.label(name) for column, name in zip(key.columns, names, strict=True)))
+    return finished(await reader.rows(cut(named(statement, key), key, window)), window, read)
+
+
+def named(statement: Select[Any], key: Key) -> Select[Any]:
+    """Return a statement that also answers with its key, under names that nothing else has."""
+    return statement.add_columns(*(column.label(f"key_{index}") for index, column in enumerate(key.columns)))
+
+
+def cut(statement: Select[Any], key: Key, window: Window) -> Select[Any]:
+    """Return a statement bounded to a page and one row more, in the page's order.
+
+    Raises: InvalidInput (page size, cursor).
+    """
+    return ordered(within(statement, key, window), key, window).limit(window.size + 1)
+
+
+def within(statement: Select[Any], key: Key, window: Window) -> Select[Any]:
+    """Return a statement bounded by the cursors of a page.
+
+    Raises: InvalidInput (cursor).
+    """
     if window.after is not None:
         statement = statement.where(_beyond(key, _decode(window.after, key, "after"), is_after=True))
     if window.before is not None:
         statement = statement.where(_beyond(key, _decode(window.before, key, "before"), is_after=False))
+    return statement
+
+
+def ordered(statement: Select[Any], key: Key, window: Window) -> Select[Any]:
+    """Return a statement in the order in which a page is read: backwards, when it is asked for from the end."""
     is_descending = key.is_descending != window.is_backward
-    statement = statement.order_by(*(column.desc() if is_descending else column.asc() for column in key.columns))
-    rows = list(await reader.rows(statement.limit(size + 1)))
+    return statement.order_by(*(column.desc() if is_descending else column.asc() for column in key.columns))
+
+
+def finished(rows: Sequence[RowMapping], window: Window, read: Callable[[RowMapping], T]) -> Page[T]:
+    """Return the page of rows that were read with `named` and `cut`."""
+    size = window.size
     has_more, rows = len(rows) > size, rows[:size]
     if window.is_backward:
-        rows.reverse()
+        rows = rows[::-1]
+    names = [name for name in rows[0] if name.startswith("key_")] if rows else []
     items = [(_encode([row[name] for name in names]), read(row)) for row in rows]
     if window.is_backward:
         return Page(items, has_next=window.before is not None, has_previous=has_more)
@@ -170,14 +264,10 @@ def during(column: ColumnElement[datetime], start: datetime | None, end: datetim
 
 
 def _beyond(key: Key, values: list[Any], *, is_after: bool) -> ColumnElement[bool]:
-    """Compare column by column: (a, b) < (x, y) is a < x or (a = x and b < y)."""
-    is_less = key.is_descending == is_after
-    alternatives = []
-    for index, column in enumerate(key.columns):
-        equal = [one == value for one, value in zip(key.columns[:index], values, strict=False)]
-        step = column < values[index] if is_less else column > values[index]
-        alternatives.append(and_(*equal, step))
-    return or_(*alternatives)
+    """Compare as rows: an index on the columns is entered at the place itself, however deep it lies."""
+    place = tuple_(*(literal(value, column.type) for column, value in zip(key.columns, values, strict=True)))
+    row = tuple_(*key.columns)
+    return row < place if key.is_descending == is_after else row > place
 
 
 def _encode(values: list[Any]) -> str:

@@ -120,6 +120,7 @@ ticket_logs = Table(
     Column("tags", TEXTS),
     Column("attempt_id", Uuid),
     Column("digest", LargeBinary),
+    Column("payload_hmac", LargeBinary),
     Column("txid", Xid8, info=DEFAULTED),
     Column("search", TSVECTOR, info=DEFAULTED),
 )
@@ -134,6 +135,36 @@ ticket_payloads = Table(
     Column("response_data", JSONB),
     Column("before_state", JSONB),
     Column("after_state", JSONB),
+)
+
+ticket_payload_search = Table(
+    "ticket_payload_search",
+    metadata,
+    Column("year", Integer, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("search", TSVECTOR),
+)
+
+ticket_folds = Table(
+    "ticket_folds",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("txid", Xid8),
+)
+
+ticket_counts = Table(
+    "ticket_counts",
+    metadata,
+    Column("detail", Text),
+    Column("grain", Text),
+    Column("starts_at", INSTANT),
+    Column("status", Text),
+    Column("action_type", Text),
+    Column("error_code", Text),
+    Column("user_id", Uuid),
+    Column("market_maker_id", Uuid),
+    Column("tickets", BigInteger),
+    Column("last_at", INSTANT),
 )
 
 ticket_leases = Table(
@@ -157,6 +188,66 @@ ticket_voids = Table(
     Column("lease_id", BigInteger),
     Column("reason", Text),
     Column("created_at", INSTANT, info=DEFAULTED),
+    Column("txid", Xid8, info=DEFAULTED),
+)
+
+audit_leaves = Table(
+    "audit_leaves",
+    metadata,
+    Column("leaf_index", BigInteger, primary_key=True),
+    Column("kind", Text),
+    Column("year", Integer),
+    Column("number", BigInteger),
+    Column("leaf_hash", LargeBinary),
+)
+
+audit_nodes = Table(
+    "audit_nodes",
+    metadata,
+    Column("level", Integer, primary_key=True),
+    Column("node_index", BigInteger, primary_key=True),
+    Column("hash", LargeBinary),
+)
+
+audit_checkpoints = Table(
+    "audit_checkpoints",
+    metadata,
+    Column("size", BigInteger, primary_key=True),
+    Column("root", LargeBinary),
+    Column("note", Text),
+    Column("previous_note_sha256", LargeBinary),
+    Column("created_at", INSTANT, info=DEFAULTED),
+)
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("is_only", Boolean, primary_key=True, info=DEFAULTED),
+    Column("size", BigInteger, info=DEFAULTED),
+    Column("frontier", LargeBinary, info=DEFAULTED),
+    Column("sealed_below", Xid8, info=DEFAULTED),
+    Column("key", Text, info=DEFAULTED),
+    Column("alarm", Text, info=DEFAULTED),
+)
+
+payload_archives = Table(
+    "payload_archives",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tree_size", BigInteger),
+    Column("before", INSTANT),
+    Column("payloads", BigInteger),
+    Column("manifest_sha256", LargeBinary),
+    Column("ticket_id", Text),
+    Column("ticket_status", Text, info=DEFAULTED),
+)
+
+rewrites = Table(
+    "rewrites",
+    metadata,
+    Column("txid", Xid8, primary_key=True, info=DEFAULTED),
+    Column("revision", Text),
+    Column("rewritten_at", INSTANT, info=DEFAULTED),
 )
 
 certificates = Table(
@@ -324,7 +415,7 @@ idempotency = Table(
 )
 
 # What a digest covers: rows of these name the ticket that made them and never change (an order: its immutable columns).
-EFFECTS = (orders, cash_market_trades, trade_settlements, book_events, asset_transactions)
+EFFECTS = (orders, cash_market_trades, trade_settlements, book_events, asset_transactions, payload_archives)
 
 _ARRAY_TYPES: dict[type[TypeEngine[Any]], str] = {
     Uuid: "uuid",

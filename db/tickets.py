@@ -7,13 +7,11 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
-    Select,
     Text,
     and_,
     cast,
@@ -27,8 +25,9 @@ from sqlalchemy import (
     true,
 )
 
-from db import tables
-from db.read import Key, Page, Reader, Window, during, page
+from db import search, tables
+from db.read import Reader, during
+from db.search import Columns
 from db.tables import Row
 from db.transaction import Transaction
 from domain import errors, tickets
@@ -66,14 +65,15 @@ async def store(transaction: Transaction, drafts: Sequence[Draft]) -> None:
             written(story.after),
         )
         payload = Written(salts[index * SALT_BYTES : (index + 1) * SALT_BYTES], texts)
-        digest = tickets.digest(ticket, payload, transaction.effects.get(ticket.ticket_id, []))
-        logs.append(_log_row(ticket, digest))
+        bound = tickets.hmac_of(payload)
+        digest = tickets.digest(ticket, bound, transaction.effects.get(ticket.ticket_id, []))
+        logs.append(_log_row(ticket, digest, bound))
         payloads.append((ticket.year, ticket.number, payload.salt, *payload.texts))
     await transaction.insert(tables.ticket_logs, logs)
     await transaction.insert(tables.ticket_payloads, payloads)
 
 
-def _log_row(ticket: tickets.Ticket, digest: bytes) -> tuple[object, ...]:
+def _log_row(ticket: tickets.Ticket, digest: bytes, payload_hmac: bytes) -> tuple[object, ...]:
     """Return the row in the order of `tables.ticket_logs`."""
     return (
         ticket.year,
@@ -97,16 +97,17 @@ def _log_row(ticket: tickets.Ticket, digest: bytes) -> tuple[object, ...]:
         tables.text_array(ticket.tags),
         ticket.attempt_id,
         digest,
+        payload_hmac,
     )
 
 
 # ------------------------------------------------------------------------------------------------------------- reading
 
 logs = tables.ticket_logs.c
-NEWEST = Key((logs.year, logs.number), is_descending=True)
-OLDEST = Key((logs.year, logs.number), is_descending=False)
 FILTER_DEPTH_MAX = 4
 FILTER_LEAVES_MAX = 50  # conditions in one filter, all its branches together
+EQUALS = ("user_id", "market_maker_id", "entity_type", "entity_id", "ip_address", "session_id")
+SCAN_MAX = 20_000  # tickets that one read of the stream looks at
 RELATED_MAX = 50  # tickets of one neighbourhood; a cancel-all has more children than anybody reads
 
 
@@ -116,6 +117,7 @@ class TicketRecord:
 
     ticket: Ticket
     digest: bytes
+    payload_hmac: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ class TicketFilter:
     session_id: UUID | None = None
     related_to: str | None = None
     error_codes: Sequence[str] | None = None
+    searches_payloads: bool = False  # whether `search` looks into payloads too: of ADMIN
     all_of: Sequence[TicketFilter] | None = None
     any_of: Sequence[TicketFilter] | None = None
     none_of: TicketFilter | None = None
@@ -155,64 +158,60 @@ class TicketFilter:
         return 1 + sum(branch.leaves() for branch in self.branches())
 
 
-def where(wanted: TicketFilter) -> ColumnElement[bool]:
+def where(wanted: TicketFilter, at: Columns = logs) -> ColumnElement[bool]:
     """Return the condition of a filter: the same for lists, live tail, statistics and exports.
 
-    Raises: InvalidInput (nested too deep, too large).
+    at: the columns to ask, of `ticket_logs` or of whatever has columns of the same names.
+    Raises: InvalidInput (nested too deep, too large, a search of too many words).
     """
     if wanted.depth() > FILTER_DEPTH_MAX or wanted.leaves() > FILTER_LEAVES_MAX:
         raise errors.InvalidInput(
             f"A filter has at most {FILTER_DEPTH_MAX} levels and {FILTER_LEAVES_MAX} parts.", field="filter"
         )
-    return _where(wanted)
+    return _where(wanted, at)
 
 
-def _where(wanted: TicketFilter) -> ColumnElement[bool]:
-    conditions: list[ColumnElement[bool]] = []
-    equal: list[tuple[ColumnElement[Any], Any]] = [
-        (logs.status, wanted.status),
-        (logs.user_id, wanted.user_id),
-        (logs.market_maker_id, wanted.market_maker_id),
-        (logs.entity_type, wanted.entity_type),
-        (logs.entity_id, wanted.entity_id),
-        (logs.ip_address, wanted.ip_address),
-        (logs.session_id, wanted.session_id),
-    ]
-    conditions += [column == value for column, value in equal if value is not None]
-    conditions += during(logs.timestamp, wanted.date_from, wanted.date_to)
-    if wanted.action_types is not None:
-        conditions.append(logs.action_type.in_([action.value for action in wanted.action_types]))
-    if wanted.error_codes is not None:
-        conditions.append(logs.error_code.in_(list(wanted.error_codes)))
+def _where(wanted: TicketFilter, at: Columns) -> ColumnElement[bool]:
+    asked = {name: getattr(wanted, name) for name in EQUALS}
+    conditions: list[ColumnElement[bool]] = [at[name] == value for name, value in asked.items() if value is not None]
+    if wanted.status is not None:  # written out: there is an index of the FAILED ones
+        conditions.append(at.status == literal_column(f"'{wanted.status.value}'"))
+    if wanted.date_from is not None or wanted.date_to is not None:
+        conditions += during(at.timestamp, wanted.date_from, wanted.date_to)
+    for name, values in (("action_type", wanted.action_types), ("error_code", wanted.error_codes)):
+        if values is not None:
+            conditions.append(at[name].in_([str(value) for value in values]))
     if wanted.has_market_maker is not None:
-        is_makers = logs.market_maker_id.is_not(None)
+        is_makers = at.market_maker_id.is_not(None)
         conditions.append(is_makers if wanted.has_market_maker else ~is_makers)
     if wanted.tags:
         tags = cast(list(wanted.tags), ARRAY(Text))
-        conditions.append(logs.tags.bool_op("@>" if wanted.needs_all_tags else "&&")(tags))
+        conditions.append(at.tags.bool_op("@>" if wanted.needs_all_tags else "&&")(tags))
     if wanted.related_to is not None:
-        conditions.append(
-            logs.related_ticket_ids.bool_op("@>")(cast([wanted.related_to], ARRAY(Text)))
-            | logs.ticket_id.in_(
-                select(func.unnest(logs.related_ticket_ids)).where(logs.ticket_id == wanted.related_to).correlate(None)
-            )
-        )
-    if wanted.search:
-        conditions.append(
-            logs.search.bool_op("@@")(func.websearch_to_tsquery(literal_column("'simple'::regconfig"), wanted.search))
-            | (logs.ticket_id == wanted.search.strip().upper())
-        )
-    conditions += [_where(branch) for branch in wanted.all_of or ()]
+        conditions.append(points_to(wanted.related_to, at) | is_pointed_to_by(wanted.related_to, at))
+    if found := search.parsed(wanted.search or ""):
+        places = [search.in_ticket(found, at), search.is_named(found, at)]
+        conditions.append(or_(*places, *([search.in_payload(found, at)] if wanted.searches_payloads else [])))
+    conditions += [_where(branch, at) for branch in wanted.all_of or ()]
     if wanted.any_of:
-        conditions.append(or_(*(_where(branch) for branch in wanted.any_of)))
+        conditions.append(or_(*(_where(branch, at) for branch in wanted.any_of)))
     if wanted.none_of is not None:
-        conditions.append(not_(func.coalesce(_where(wanted.none_of), false())))
+        conditions.append(not_(func.coalesce(_where(wanted.none_of, at), false())))
     return and_(true(), *conditions)
 
 
-def tickets_where(wanted: TicketFilter) -> Select[Any]:
-    """Return the statement of a list of tickets."""
-    return select(tables.ticket_logs).where(where(wanted))
+def points_to(ticket_id: str, at: Columns = logs) -> ColumnElement[bool]:
+    """Return the condition that a ticket points back to one."""
+    is_named: ColumnElement[bool] = at.related_ticket_ids.bool_op("@>")(cast([ticket_id], ARRAY(Text)))
+    return is_named
+
+
+def is_pointed_to_by(ticket_id: str, at: Columns = logs) -> ColumnElement[bool]:
+    """Return the condition that one points back to a ticket."""
+    one = tables.ticket_logs.alias()
+    named = select(func.unnest(one.c.related_ticket_ids)).where(one.c.ticket_id == ticket_id).correlate(None)
+    is_named: ColumnElement[bool] = at.ticket_id.in_(named)
+    return is_named
 
 
 def record_of(row: Row) -> TicketRecord:
@@ -238,17 +237,7 @@ def record_of(row: Row) -> TicketRecord:
         tags=tuple(row["tags"]),
         attempt_id=row["attempt_id"],
     )
-    return TicketRecord(ticket, row["digest"])
-
-
-async def tickets_page(
-    reader: Reader, wanted: TicketFilter, window: Window, *, is_newest_first: bool = True
-) -> Page[TicketRecord]:
-    """Return tickets by their number.
-
-    Raises: InvalidInput.
-    """
-    return await page(reader, tickets_where(wanted), NEWEST if is_newest_first else OLDEST, window, record_of)
+    return TicketRecord(ticket, row["digest"], row["payload_hmac"])
 
 
 async def tickets_by_id(reader: Reader, ticket_ids: Iterable[str]) -> dict[str, TicketRecord]:
@@ -317,29 +306,50 @@ async def horizon(reader: Reader) -> Place:
     return Place(int(row["txid"]), 0, 0)
 
 
-async def released_since(
-    reader: Reader, place: Place, condition: ColumnElement[bool], limit: int
-) -> list[tuple[Place, TicketRecord]]:
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A part of the stream: what a filter lets through of it, where it ends, and whether more is there already."""
+
+    items: Sequence[tuple[Place, TicketRecord]]
+    place: Place
+    has_more: bool
+
+
+async def released_since(reader: Reader, place: Place, wanted: TicketFilter, limit: int) -> Released:
     """Return tickets behind a place in stream order, none of which a later commit can precede.
 
     Only transactions below the snapshot's xmin are shown: all of them have ended, so a low number that commits late
-    is not lost but comes later.
+    is not lost but comes later. One read looks at SCAN_MAX tickets, so a filter that fits few is no slow statement.
     """
     txid: ColumnElement[int] = literal_column("ticket_logs.txid")
-    statement = (
-        select(tables.ticket_logs, cast(txid, Text).label("place_txid"))
+    order = (txid, logs.year, logs.number)
+    scanned = (
+        select(
+            tables.ticket_logs,
+            cast(txid, Text).label("place_txid"),
+            func.row_number().over(order_by=order).label("nth"),
+        )
         .where(
-            condition,
             text("ticket_logs.txid < pg_snapshot_xmin(pg_current_snapshot())"),
             text(
                 "(ticket_logs.txid, ticket_logs.year, ticket_logs.number)"
                 " > (CAST(CAST(:after_txid AS text) AS xid8), :after_year, :after_number)"
             ).bindparams(after_txid=str(place.txid), after_year=place.year, after_number=place.number),
         )
-        .order_by(txid, logs.year, logs.number)
+        .order_by(*order)
+        .limit(SCAN_MAX)
+        .subquery("scanned")
+    )
+    fits = where(wanted, scanned.c)
+    rows = await reader.rows(
+        select(scanned, fits.label("fits"))
+        .where(or_(fits, scanned.c.nth == SCAN_MAX))
+        .order_by(scanned.c.nth)
         .limit(limit)
     )
-    return [
-        (Place(int(row["place_txid"]), row["year"], row["number"]), record_of(row))
-        for row in await reader.rows(statement)
-    ]
+    found = [(Place(int(row["place_txid"]), row["year"], row["number"]), row) for row in rows]
+    return Released(
+        items=[(position, record_of(row)) for position, row in found if row["fits"]],
+        place=found[-1][0] if found else place,
+        has_more=len(found) == limit or (bool(found) and found[-1][1]["nth"] == SCAN_MAX),
+    )

@@ -5,29 +5,29 @@ Memory is bounded: tickets and journal are read in batches by key, and only the 
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Column, Table
-from sqlalchemy.dialects.postgresql import JSONB
 
-from db import laws, tables, tickets
+from db import evidence, laws, verify_tree
+from db.evidence import Connection
 from db.laws import EVENTS, LEDGER, TRADES, Law
 from db.tables import Row
 from db.unit import CONNECT_TIMEOUT_S, snapshot
+from db.verify_archive import ARCHIVES, check_archives
+from db.verify_tree import Outside
 from domain import money
 from domain.book import LevelChange, OrderSide
 from domain.market import EventKind, OrderType, TimeInForce
 from domain.replay import Entry, Replay, Taken
-from domain.tickets import Payload, canonical, digest, effect_line
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Say: TypeAlias = Callable[[str], None]
 
 BATCH_ROWS = 2_000  # some megabytes with payloads of a few kilobytes
@@ -44,11 +44,15 @@ REPLAY = Law(
     (EVENTS, TRADES),
     "",
 )
+LAWS = (*laws.LAWS, REPLAY, DIGESTS, *verify_tree.LAWS, verify_tree.SEALED)
 NAMES = {
     "ticket_logs": "tickets", "ticket_payloads": "payloads", "ticket_leases": "leases", "ticket_voids": "voids",
     LEDGER: "ledger rows", TRADES: "trades", EVENTS: "journal events", "idempotency": "keys",
+    "audit_leaves": "leaves", "audit_checkpoints": "checkpoints", "audit_nodes": "nodes",
+    "payload_archives": "archives",
 }  # fmt: skip
-COUNTED = tuple(dict.fromkeys(name for law in (*laws.LAWS, DIGESTS, REPLAY) for name in law.tables))
+NOTHING = Outside()
+COUNTED = tuple(dict.fromkeys(name for law in (*LAWS, ARCHIVES) for name in law.tables))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +68,15 @@ class Break:
 
 @dataclass(slots=True)
 class Report:
-    """What was there and what broke. rows: by table; in_flight: numbers of open leases; restored: not comparable."""
+    """What was there and what broke. rows: by table; in_flight: numbers of open leases; restored: not comparable.
+
+    key: who signed the tree.
+    """
 
     rows: Mapping[str, int]
     in_flight: int = 0
     restored: int = 0
+    key: str | None = None
     laws: int = 0
     breaks: list[Break] = field(default_factory=list)
 
@@ -85,12 +93,18 @@ class Report:
         lines = [f"{count:,} tickets in {seconds:.1f} s; {self.in_flight:,} numbers of open leases are in flight"]
         if self.restored:
             lines.append(f"{self.restored:,} tickets were written anew by a restore: their transactions do not compare")
+        leaves = self.rows["audit_leaves"]
+        if leaves:
+            waiting = max(count + self.rows["ticket_voids"] - leaves, 0)
+            lines.append(f"{leaves:,} leaves sealed by {self.key}; {waiting:,} wait for their seal")
+        else:
+            lines.append("nothing is sealed: `carbondesk seal` does it, and `carbondesk run` starts it")
         if self.is_clean:
             return [*lines, f"clean: all {self.laws} laws hold"]
         return [*lines, f"BROKEN: {len(self.breaks)} of {self.laws} laws; the first is {self.breaks[0]}"]
 
 
-async def run(database_url: str, say: Say) -> Report:
+async def run(database_url: str, say: Say, outside: Outside = NOTHING) -> Report:
     """Connect as the login of a URL and verify.
 
     Raises: OSError, PostgresError, InterfaceError.
@@ -98,18 +112,18 @@ async def run(database_url: str, say: Say) -> Report:
     settings = {"application_name": "carbondesk-verify", "default_transaction_read_only": "on"}
     connection = await asyncpg.connect(database_url, timeout=CONNECT_TIMEOUT_S, server_settings=settings)
     try:
-        return await verify(connection, say)
+        return await verify(connection, say, outside)
     finally:
         await connection.close()
 
 
-async def verify(connection: Connection, say: Say) -> Report:
+async def verify(connection: Connection, say: Say, outside: Outside = NOTHING) -> Report:
     """Check every law in one read-only snapshot, so that a market that goes on trading stands still meanwhile."""
     async with snapshot(connection):
-        return await examine(connection, say)
+        return await examine(connection, say, outside)
 
 
-async def examine(connection: Connection, say: Say) -> Report:
+async def examine(connection: Connection, say: Say, outside: Outside = NOTHING) -> Report:
     """Check every law as the transaction that is open sees the rows; say each law and what it came to."""
     await connection.execute(
         "SET LOCAL statement_timeout = 0; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'; SET LOCAL timezone = 'UTC'"
@@ -118,15 +132,26 @@ async def examine(connection: Connection, say: Say) -> Report:
     rows = {name: await connection.fetchval(f"SELECT count(*) FROM {name}") for name in COUNTED}  # noqa: S608 - our own tables
     report = Report(rows)
     for law in laws.LAWS:
-        found = await connection.fetchrow(
-            f"SELECT count(*) OVER () AS in_all, * FROM ({law.sql}) AS broken ORDER BY 2 LIMIT 1"  # noqa: S608 - our own
-        )
-        _conclude(report, law, None if found is None else _in_words(found), say)
+        _conclude(report, law, await _broken_row(connection, law), say)
     _conclude(report, REPLAY, await replay(connection, say), say)
     _conclude(report, DIGESTS, await check_digests(connection, say), say)
+    tree = await verify_tree.check_tree(connection, outside, say)
+    report.key = None if tree.key is None else str(tree.key)
+    for law in verify_tree.LAWS:
+        _conclude(report, law, tree.breaks.get(law.name), say)
+    _conclude(report, verify_tree.SEALED, await _broken_row(connection, verify_tree.SEALED), say)
+    if outside.archive:
+        _conclude(report, ARCHIVES, await check_archives(connection, outside.archive, tree.key, say), say)
     report.in_flight = await connection.fetchval(_IN_FLIGHT)
     report.restored = await connection.fetchval(_RESTORED)
     return report
+
+
+async def _broken_row(connection: Connection, law: Law) -> str | None:
+    found = await connection.fetchrow(
+        f"SELECT count(*) OVER () AS in_all, * FROM ({law.sql}) AS broken ORDER BY 2 LIMIT 1"  # noqa: S608 - our own
+    )
+    return None if found is None else _in_words(found)
 
 
 def _conclude(report: Report, law: Law, found: str | None, say: Say) -> None:
@@ -258,61 +283,38 @@ async def _differs_at_the_end(
 
 # ---------------------------------------------------------------------------------------------------------- the digests
 
-_SEALED: Mapping[Table, Sequence[Column[Any]]] = {
-    table: [tables.written(table)[index] for index in tables.sealed(table)] for table in tables.EFFECTS
-}
-_PARTS = ("request_payload", "response_data", "before_state", "after_state")
-
 
 async def check_digests(connection: Connection, say: Say) -> str | None:
-    """Recompute the digest of every ticket; return the first that differs, and how many do."""
-    last, done, wrong, first = (0, 0), 0, 0, None
+    """Recompute the digest of every ticket; return the first that differs, and how many do.
+
+    A batch is computed beside the reading of the next one.
+    """
+    done, wrong, first = 0, 0, None
     total = await connection.fetchval("SELECT count(*) FROM ticket_logs")
-    while rows := await connection.fetch(
-        "SELECT t.*, p.salt, p.request_payload, p.response_data, p.before_state, p.after_state FROM ticket_logs t"
-        " LEFT JOIN ticket_payloads p USING (year, number) WHERE (year, number) > ($1, $2)"
-        " ORDER BY year, number LIMIT $3",
-        *last,
-        BATCH_ROWS,
-    ):
-        effects = await _effects(connection, [row["ticket_id"] for row in rows])
-        for row in rows:
-            found = _digest_of(row, effects.get(row["ticket_id"], []))
-            if found != row["digest"]:
-                wrong += 1
-                computed = "its payload is gone" if found is None else f"its rows give {found.hex()}"
-                first = first or f"ticket {row['ticket_id']}: its digest is {row['digest'].hex()}; {computed}"
-        last = (rows[-1]["year"], rows[-1]["number"])
-        if done // SAY_ROWS != (done := done + len(rows)) // SAY_ROWS:
+    batch = await _batch(connection, (0, 0))
+    while batch.rows:
+        after = (batch.rows[-1]["year"], batch.rows[-1]["number"])
+        faults, following = await asyncio.gather(asyncio.to_thread(batch.faults), _batch(connection, after))
+        wrong += len(faults)
+        first = first or (faults[0] if faults else None)
+        if done // SAY_ROWS != (done := done + len(batch.rows)) // SAY_ROWS:
             say(f"        digests: {done:,} of {total:,} tickets")
+        batch = following
     return f"{first} ({wrong:,} of {total:,} tickets differ)" if first else None
 
 
-async def _effects(connection: Connection, ticket_ids: Sequence[str]) -> dict[str, list[str]]:
-    """Return the lines of the rows that these tickets made, as they were hashed."""
-    lines: defaultdict[str, list[str]] = defaultdict(list)
-    for table, columns in _SEALED.items():
-        names = ", ".join(f'"{column.name}"' for column in columns)
-        ticket_at = [column.name for column in columns].index("ticket_id")
-        json_at = [index for index, column in enumerate(columns) if isinstance(column.type, JSONB)]
-        for row in await connection.fetch(
-            f"SELECT {names} FROM {table.name} WHERE ticket_id = ANY($1::text[])",  # noqa: S608 - our own tables
-            ticket_ids,
-        ):
-            values = list(row)
-            for index in json_at:
-                values[index] = canonical(json.loads(values[index]))
-            lines[row[ticket_at]].append(effect_line(table.name, values))
-    return lines
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    rows: Sequence[asyncpg.Record]
+    effects: Mapping[str, list[str]]
+
+    def faults(self) -> list[str]:
+        pairs = ((row, evidence.fault_of(row, self.effects.get(row["ticket_id"], []))) for row in self.rows)
+        return [f"ticket {row['ticket_id']}: {fault}" for row, fault in pairs if fault]
 
 
-def _digest_of(row: asyncpg.Record, effects: list[str]) -> bytes | None:
-    """Return what a ticket's digest should be; None when nothing can be computed any more."""
-    if row["salt"] is None:
-        return None
-    payload = Payload(row["salt"], *(None if row[part] is None else json.loads(row[part]) for part in _PARTS))
-    try:
-        ticket = tickets.record_of(row).ticket
-    except ValueError:  # a word that no ticket of ours has
-        return b""
-    return digest(ticket, payload, effects)
+async def _batch(connection: Connection, after: tuple[int, int]) -> _Batch:
+    rows = await connection.fetch(
+        f"{evidence.TICKETS} WHERE (t.year, t.number) > ($1, $2) ORDER BY t.year, t.number LIMIT $3", *after, BATCH_ROWS
+    )
+    return _Batch(rows, await evidence.effects_of(connection, [row["ticket_id"] for row in rows]))

@@ -12,12 +12,13 @@ from typing import Any
 from uuid import UUID
 
 from domain import money
+from domain.archives import ArchiveOutcome
 from domain.book import OrderSide
 from domain.ledger import Account, TransactionOutcome
 from domain.makers import Maker, MakerOutcome
 from domain.market import Order, Trade
 from domain.people import Deposit, DepositOutcome, LoginOutcome, User, UserOutcome
-from domain.tickets import ActionType, EntityType, Story
+from domain.tickets import ActionType, EntityType, ExportOutcome, Story
 
 Request = Mapping[str, Any]
 
@@ -350,6 +351,36 @@ def _deposit_state(deposit: Deposit) -> Request:
     }
 
 
+def of_exported(request: Request, outcome: ExportOutcome | None) -> Story:
+    """DATA_EXPORTED."""
+    if outcome is None:
+        return Story(ActionType.DATA_EXPORTED, "Export of tickets: refused", tags=("export",))
+    noun = "ticket" if outcome.rows == 1 else "tickets"
+    return Story(
+        ActionType.DATA_EXPORTED, f"Exported {outcome.rows:,} {noun} as {outcome.format.upper()}", tags=("export",)
+    )
+
+
 def _text(value: Any) -> str | None:
     """Return an id that a client named, cut to what the column takes."""
     return str(value)[:64] if value is not None else None
+
+
+def of_archive(request: Request, outcome: ArchiveOutcome | None) -> Story:
+    """DATA_ARCHIVED."""
+    if outcome is None:
+        return Story(ActionType.DATA_ARCHIVED, "Archive payloads: failed", tags=("retention",))
+    return Story(
+        ActionType.DATA_ARCHIVED,
+        f"Archived {outcome.payloads} payloads, {outcome.first} to {outcome.last}",
+        entity_id=str(outcome.id),
+        after={
+            "archive": {
+                "payloads": outcome.payloads,
+                "before": outcome.before,
+                "treeSize": outcome.tree_size,
+                "manifestSha256": outcome.manifest_sha256,
+            }
+        },
+        tags=("retention",),
+    )

@@ -113,6 +113,14 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportOutcome:
+    """What left the market in a file."""
+
+    format: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """What a ticket says of its deed. before and after hold only what the action may touch."""
 
@@ -377,12 +385,22 @@ def _text(value: Any) -> str | None:
     return instant(value) if kind is datetime else str(value)
 
 
-def digest(ticket: Ticket, payload: Payload | Written, effects: list[str]) -> bytes:
+def digest(ticket: Ticket, payload_hmac: bytes, effects: list[str]) -> bytes:
     """Return SHA-256 over every column of a ticket, its payload through a salted HMAC, and every row it caused.
 
     The payload enters as an HMAC so that a lawfully erased payload leaves the ticket verifiable.
     """
-    content = {
+    return digest_of(content(ticket, payload_hmac, effects))
+
+
+def digest_of(content: Mapping[str, Any]) -> bytes:
+    """Return SHA-256 of a ticket's canonical form."""
+    return hashlib.sha256(canonical(content).encode()).digest()
+
+
+def content(ticket: Ticket, payload_hmac: bytes, effects: list[str]) -> dict[str, Any]:
+    """Return the canonical form of a ticket: what its digest covers, every value a string."""
+    return {
         "version": DIGEST_VERSION,
         "ticket_id": ticket.ticket_id,
         "timestamp": instant(ticket.timestamp),
@@ -402,16 +420,20 @@ def digest(ticket: Ticket, payload: Payload | Written, effects: list[str]) -> by
         "related_ticket_ids": ticket.related_ticket_ids,
         "tags": ticket.tags,
         "attempt_id": _text(ticket.attempt_id),
-        "payload": payload_hmac(payload),
-        "effects": hashlib.sha256("\n".join(sorted(effects)).encode()).hexdigest(),
+        "payload": payload_hmac.hex(),
+        "effects": effects_hash(effects),
     }
-    return hashlib.sha256(canonical(content).encode()).digest()
 
 
-def payload_hmac(payload: Payload | Written) -> str:
+def effects_hash(effects: Iterable[str]) -> str:
+    """Bind the rows that name a ticket."""
+    return hashlib.sha256("\n".join(sorted(effects)).encode()).hexdigest()
+
+
+def hmac_of(payload: Payload | Written) -> bytes:
     """Bind a payload without revealing it."""
     content = f"[{','.join(text or 'null' for text in payload.texts)}]"
-    return hmac.digest(payload.salt, content.encode(), "sha256").hex()
+    return hmac.digest(payload.salt, content.encode(), "sha256")
 
 
 # ------------------------------------------------------------------------------------------------------------- reading

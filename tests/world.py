@@ -301,7 +301,12 @@ async def serving(settings: Settings) -> AsyncIterator[Api]:
         port = listener.getsockname()[1]
         server = uvicorn.Server(
             uvicorn.Config(
-                create_app(settings), log_level="warning", lifespan="on", ws="websockets-sansio", access_log=False
+                create_app(settings),
+                log_level="warning",
+                lifespan="on",
+                ws="websockets-sansio",
+                access_log=False,
+                proxy_headers=False,
             )
         )
         task = asyncio.create_task(server.serve([listener]), name="api under test")

@@ -37,7 +37,19 @@ from domain.errors import DomainError
 from domain.ledger import Account, Move
 from domain.market import Cancel, CancelReason, EventKind, OrderStatus, Party, Place
 from domain.money import Asset, CertificateType
-from domain.tickets import Attempt, Draft, Payload, Story, canonical, digest, effect_line, instant, plain, write_up
+from domain.tickets import (
+    Attempt,
+    Draft,
+    Payload,
+    Story,
+    canonical,
+    digest,
+    effect_line,
+    hmac_of,
+    instant,
+    plain,
+    write_up,
+)
 
 CONNECTIONS_MAX = 4  # the best of 2, 4 and 12: more only queue at the market lock
 FRONT_ROWS_MAX = 64  # resting orders read ahead; the flow's orders fill against two on average, at most 20
@@ -527,8 +539,9 @@ class Unit:
                 before=plain(draft.story.before),
                 after=plain(draft.story.after),
             )
-            sealed = digest(ticket, payload, self.effects.get(ticket.ticket_id, []))
-            values: dict[str, Any] = dict(zip(names, _log_row(ticket, sealed), strict=True))
+            bound = hmac_of(payload)
+            sealed = digest(ticket, bound, self.effects.get(ticket.ticket_id, []))
+            values: dict[str, Any] = dict(zip(names, _log_row(ticket, sealed, bound), strict=True))
             values["related_ticket_ids"], values["tags"] = list(ticket.related_ticket_ids), list(ticket.tags)
             self.session.add(Ticket(**values))
             self.session.add(

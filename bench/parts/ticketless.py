@@ -20,7 +20,7 @@ from db.unit import Units
 from domain.tickets import Draft
 
 SCHEMA = (
-    "DROP TABLE ticket_payloads; DROP TABLE ticket_logs CASCADE;"
+    "DROP TABLE ticket_payload_search, ticket_payloads; DROP TABLE ticket_logs CASCADE;"
     " DROP INDEX orders_ticket, cash_market_trades_ticket, trade_settlements_ticket, book_events_ticket,"
     " asset_transactions_ticket"
 )

@@ -421,9 +421,11 @@ READS = {
     "order": '{ order(id: "x") { id } }',
     "tickets": "{ tickets { nodes { id } } }",
     "ticket": '{ ticket(ticketId: "x") { id } }',
+    "ticketProof": '{ ticketProof(ticketId: "TKT-2026-000001") { leafHash } }',
     "users": "{ users { nodes { id } } }",
     "user": '{ user(id: "x") { id } }',
     "deposits": "{ deposits { nodes { id } } }",
+    "ticketStats": "{ ticketStats { totalActions } }",
     "attempt": '{ attempt(idempotencyKey: "k", mutation: "placeOrder") { ticketId } }',
 }
 

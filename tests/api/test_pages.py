@@ -1,13 +1,19 @@
 """Lists: keyset pages in both directions, exact counts, filters that mean what they say, cursors nobody can forge."""
 
+import asyncio
 import base64
 import json
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
+from sqlalchemy import text
 
-from tests.world import CANCEL_MARKET_ORDER, Api, Trader
+import db.finding
+import db.tickets
+from tests.world import CANCEL_MARKET_ORDER, PASSWORD, Api, Trader
 
 PAGE = "edges { cursor node { id } } nodes { id } totalCount totalCountIsExact pageInfo {"
 PAGE += " hasNextPage hasPreviousPage startCursor endCursor }"
@@ -375,3 +381,141 @@ async def test_people_and_makers_are_searched(world: World) -> None:
         f={"statuses": ["PENDING"], "userId": world.traders[0].id},
     )
     assert deposits["deposits"]["totalCount"] == 1
+
+
+# --------------------------------------------------------------------------------------------- words, payloads, orders
+
+
+async def test_words_are_found_by_their_beginnings_in_any_case_and_order(world: World) -> None:
+    sale = world.placed[6]  # SELL 10 CEA @ 25.00 for MM-Page-A
+    for search in ("SELL 10 cea", "for mm-page-a", "Page", "pag sel", "25.0", "@ 25.00", '"10 CEA"', "order -traded",
+                   sale[:-3], sale.rpartition("-")[2], "insuff -sell"):  # fmt: skip
+        found = await ids(world, "tickets", search=search)
+        assert (sale in found) is (search != "insuff -sell"), search
+    assert await ids(world, "tickets", search='"for CEA"') == []
+    assert await ids(world, "tickets", search="ell") == []  # the middle of a word is none of its beginnings
+
+
+async def test_an_id_finds_what_it_names(world: World) -> None:
+    order, sale = world.orders[6], world.placed[6]
+    assert sale in await ids(world, "tickets", search=order)
+    of_maker = await ids(world, "tickets", search=world.makers[0]["id"].upper())
+    assert set(await ids(world, "tickets", marketMakerId=world.makers[0]["id"])) <= set(of_maker)
+    assert set(await ids(world, "tickets", userId=world.traders[0].id)) <= set(
+        await ids(world, "tickets", search=world.traders[0].id)
+    )
+    assert await ids(world, "tickets", search="11111111-2222-4333-8444-999999999999") == []
+
+
+async def folded(api: Api, ticket_id: str) -> None:
+    """Wait until the words of a ticket's payload are folded."""
+    is_there = "SELECT FROM ticket_payload_search JOIN ticket_logs USING (year, number) WHERE ticket_id = $1"
+    async with asyncio.timeout(10):
+        while not await api.sql(is_there, ticket_id):  # noqa: ASYNC110 - the other side is a database
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("is_folded", [False, True])
+async def test_payloads_are_searched_for_an_admin_only_whether_folded_or_not(world: World, is_folded: bool) -> None:
+    api, word = world.api, f"quagga{int(is_folded)}"
+    answered = await api.ask(
+        "mutation($i: CreateTransactionInput!) { createTransaction(input: $i) { ticketId errors { code } } }",
+        i={"userId": world.traders[0].id, "asset": "EUR", "transactionType": "DEPOSIT", "amount": "1.23",
+           "notes": f"A {word.upper()}, of üñïçødé and no-reply@x.test"},
+    )  # fmt: skip
+    ticket_id = answered["createTransaction"]["ticketId"]
+    if is_folded:
+        await folded(api, ticket_id)
+    for search in (word, word[:5] + word[6:], "reply@x.test", f"{word} üñïç", f"{word} -jackalope", f'"a {word}"'):
+        found = await ids(world, "tickets", search=search, status="SUCCESS")
+        assert (ticket_id in found) is (search != word[:5] + word[6:]), search
+    assert await ids(world, "tickets", search=f"{word} -reply") == []
+    assert await ids(world, "tickets", search=word, tags=["order"]) == []
+    assert await ids(world, "tickets", search=word, tags=["ledger"]) == [ticket_id]
+    either = {"or": [{"search": word}, {"actionTypes": ["MM_CREATED"]}]}
+    assert ticket_id in await ids(world, "tickets", **either)
+    analyst = f"{word}@analysts.test"
+    await api.ask(
+        "mutation($i: CreateUserInput!) { createUser(input: $i) { ticketId } }",
+        i={"email": analyst, "name": "A", "role": "ANALYST", "password": PASSWORD},
+    )
+    token = await api.login(analyst)
+    for wanted in ({"search": word}, {"or": [{"search": word}]}, {"and": [{"search": word}]}):
+        page = (await api.ask(TICKETS, token, filter=wanted))["tickets"]
+        assert (page["nodes"], page["totalCount"]) == ([], 0)
+
+
+async def test_words_of_an_erased_payload_are_gone(world: World) -> None:
+    api = world.api
+    answered = await api.ask(
+        "mutation($i: RequestDepositInput!) { requestDeposit(input: $i) { ticketId } }",
+        world.traders[0].token, i={"amount": "1", "reference": "hippogriff"},
+    )  # fmt: skip
+    ticket_id = answered["requestDeposit"]["ticketId"]
+    await folded(api, ticket_id)
+    assert await ids(world, "tickets", search="hippogriff") == [ticket_id]
+    role = f"{urlsplit(api.database_url).path[1:]}_retention"
+    connection = await asyncpg.connect(api.database_url)
+    await connection.execute(f'SET ROLE "{role}"')
+    await connection.execute(
+        "DELETE FROM ticket_payloads p USING ticket_logs t WHERE (t.year, t.number) = (p.year, p.number)"
+        " AND t.ticket_id = $1",
+        ticket_id,
+    )
+    await connection.close()
+    assert await ids(world, "tickets", search="hippogriff") == []
+
+
+async def test_tickets_come_oldest_first_when_asked(world: World) -> None:
+    document = TICKETS.replace("$filter: TicketFilter", "$filter: TicketFilter, $o: TicketOrder").replace(
+        "filter: $filter", "filter: $filter, orderBy: $o"
+    )
+    filters: list[dict[str, Any]] = [
+        {}, {"tags": ["order"]}, {"search": "cea"}, {"actionTypes": ["ORDER_PLACED", "MM_ORDER_PLACED"]},
+        {"relatedTo": world.traded[2]}, {"dateFrom": "2020-01-01T00:00:00Z"},
+    ]  # fmt: skip
+    for wanted in filters:
+        newest = await ids(world, "tickets", **wanted)
+        seen: list[str] = []
+        after = None
+        while True:
+            page = (await world.api.ask(document, filter=wanted, o="OLDEST", first=3, after=after))["tickets"]
+            seen += [node["id"] for node in page["nodes"]]
+            if not page["pageInfo"]["hasNextPage"]:
+                break
+            after = page["pageInfo"]["endCursor"]
+        assert seen == newest[::-1], wanted
+        last = (await world.api.ask(document, filter=wanted, o="OLDEST", last=2))["tickets"]["nodes"]
+        assert [node["id"] for node in last] == newest[:2][::-1]
+
+
+async def test_frequent_words_are_found_by_a_walk_as_they_are_by_a_look_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything: list[dict[str, Any]] = [
+        {"search": "cea"},
+        {"tags": ["order"]},
+        {"search": "sell page", "status": "SUCCESS"},
+    ]
+    looked_up = [await ids(world, "tickets", **wanted) for wanted in everything]
+    monkeypatch.setattr(db.finding, "RARE_MAX", -1)
+    for most in (1, 5, 20_000):
+        monkeypatch.setattr(db.finding, "PROBE_TICKETS", most)
+        for wanted, expected in zip(everything, looked_up, strict=True):
+            page = (await world.api.ask(TICKETS, filter=wanted, first=2))["tickets"]
+            assert [node["id"] for node in page["nodes"]] == expected[:2], (wanted, most)
+            rest = await world.api.ask(TICKETS, filter=wanted, first=100, after=page["pageInfo"]["endCursor"])
+            assert [node["id"] for node in rest["tickets"]["nodes"]] == expected[2:]
+
+
+async def test_too_many_words_are_a_bad_request(world: World) -> None:
+    (error,) = (await world.api.ask(TICKETS, filter={"search": "word " * 33})).errors
+    assert error["extensions"] == {"code": "BAD_REQUEST", "field": "filter"}
+
+
+async def test_what_takes_too_long_says_what_to_do(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = "(SELECT pg_sleep(20) IS NULL)"
+    monkeypatch.setattr(db.tickets, "where", lambda *_: text(slow))
+    (error,) = (await world.api.ask("{ tickets { nodes { id } } }")).errors
+    assert error["extensions"] == {"code": "TOO_COMPLEX", "field": "filter"}
+    assert "a window of time helps most" in error["message"]

@@ -10,10 +10,11 @@ import asyncpg
 import pytest
 from gql.transport.exceptions import TransportQueryError
 
+import db.tickets
 from api.settings import Settings
 from tests.redis_server import RedisServer, free_port
 from tests.watching import following, none_within, until
-from tests.world import CANCEL_MARKET_ORDER, Api, serving
+from tests.world import CANCEL_MARKET_ORDER, PASSWORD, Api, serving
 
 BOOK = """subscription($type: CertificateType!, $depth: Int) { orderBook(certificateType: $type, depth: $depth) {
   sequence bids { price quantity } asks { price quantity orderCount cumulativeQuantity } bestBid bestAsk spread
@@ -278,8 +279,10 @@ async def test_a_low_number_that_commits_late_is_not_lost(api: Api) -> None:
             transaction = connection.transaction()
             await transaction.start()
             await connection.execute(
-                'INSERT INTO ticket_logs (year, number, ticket_id, "timestamp", action_type, status, summary, digest)'
-                " VALUES ($1, 900000, $2, clock_timestamp(), 'ENTITY_MODIFIED', 'SUCCESS', 'late', sha256('late'))",
+                'INSERT INTO ticket_logs (year, number, ticket_id, "timestamp", action_type, status, summary, digest,'
+                " payload_hmac)"
+                " VALUES ($1, 900000, $2, clock_timestamp(), 'ENTITY_MODIFIED', 'SUCCESS', 'late', sha256('late'),"
+                " sha256(''))",
                 lease["year"],
                 late_id,
             )
@@ -296,3 +299,60 @@ async def test_a_low_number_that_commits_late_is_not_lost(api: Api) -> None:
             assert [(await event())["ticketId"] for _ in early] == early
     finally:
         await connection.close()
+
+
+async def test_payloads_are_searched_live_for_an_admin_and_not_for_an_analyst(api: Api) -> None:
+    email = "analyst-of-streams@desk.test"
+    created = await api.ask(
+        "mutation($i: CreateUserInput!) { createUser(input: $i) { errors { code } } }",
+        i={"email": email, "name": "A", "role": "ANALYST", "password": PASSWORD},
+    )
+    assert created["createUser"]["errors"] == []
+    trader, analyst = await api.trader(), await api.login(email)
+    request = "mutation($i: RequestDepositInput!) { requestDeposit(input: $i) { ticketId } }"
+    wanted = {"search": "jackalo requested", "not": {"tags": ["no such tag"]}}
+    noted = {"search": "jackalo"}
+    async with (
+        api.watching() as one,
+        api.watching(analyst) as two,
+        following(one, TICKETS, filter=noted) as seen_by_admin,
+        following(two, TICKETS, filter=noted) as seen_by_analyst,
+        following(one, TICKETS, filter=wanted) as in_one_place,
+    ):
+        await asyncio.sleep(0.5)
+        before = await api.ask(request, trader.token, i={"amount": "1", "reference": "nothing of the kind"})
+        made = await api.ask(request, trader.token, i={"amount": "1", "reference": "A Jackalope"})
+        ticket_id = made["requestDeposit"]["ticketId"]
+        assert (await seen_by_admin())["ticketId"] == ticket_id
+        assert await none_within(seen_by_analyst, 1.5)
+        assert await none_within(in_one_place, 0.1)  # all words stand in the ticket, or all in its payload
+    after = before["requestDeposit"]["ticketId"]
+    async with api.watching() as one, following(one, TICKETS, filter=noted, after=after) as event:
+        assert (await event())["ticketId"] == ticket_id  # from the database, by then perhaps folded
+
+
+async def test_a_stream_that_starts_far_back_is_read_in_parts_without_loss_or_repeat(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db.tickets, "SCAN_MAX", 7)
+    trader = await api.trader()
+    request = "mutation($i: RequestDepositInput!) { requestDeposit(input: $i) { ticketId } }"
+
+    async def deposit(amount: str) -> str:
+        answered = await api.ask(request, trader.token, i={"amount": amount, "reference": "R"})
+        ticket_id: str = answered["requestDeposit"]["ticketId"]
+        return ticket_id
+
+    (first,) = await api.sql("SELECT ticket_id FROM ticket_logs ORDER BY txid, year, number LIMIT 1")
+    made = [await deposit("1")]
+    for _ in range(20):  # others in between, more than one read looks at
+        await api.ask(CANCEL_MARKET_ORDER, id="x")
+    made += [await deposit("2"), await deposit("3")]
+    wanted = {"userId": trader.id, "actionTypes": ["DEPOSIT_REQUESTED"]}
+    async with api.watching() as session, following(
+        session, TICKETS, filter=wanted, after=first["ticket_id"]
+    ) as event:  # fmt: skip
+        assert [(await event())["ticketId"] for _ in made] == made
+        made.append(await deposit("4"))
+        assert (await event())["ticketId"] == made[-1]
+        assert await none_within(event, 1.5)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from db.verify import Connection, Report, verify
+from db.evidence import Connection
+from db.verify import Report, verify
 
 
 async def assert_invariants(connection: Connection) -> Report:

@@ -32,6 +32,8 @@ CHANGEABLE = {
     "balances": "available locked seq",
     "deposits": "status reason decided_at decided_by",
     "ticket_leases": "closed_at",
+    "ticket_folds": "txid",
+    "ticket_counts": "tickets last_at",
 }
 NO_NUMBERS = ["'NaN'", "'Infinity'", "'-Infinity'"]
 
@@ -186,15 +188,15 @@ async def test_a_ledger_row_that_keeps_the_law_is_taken(owner: Connection, rows:
 
 TICKET = (
     'INSERT INTO ticket_logs (year, number, ticket_id, "timestamp", action_type, status, summary, error_code,'
-    " entity_type, entity_id, user_id, market_maker_id, session_id, duration_ms, attempt_id, digest)"
+    " entity_type, entity_id, user_id, market_maker_id, session_id, duration_ms, attempt_id, digest, payload_hmac)"
     " VALUES ({year}, {number}, {ticket_id}, '2026-06-01Z', {action}, {status}, {summary}, {error},"
-    " {entity_type}, {entity_id}, {user}, {maker}, {session}, {duration}, {attempt}, {digest})"
+    " {entity_type}, {entity_id}, {user}, {maker}, {session}, {duration}, {attempt}, {digest}, {hmac})"
 )
 TICKET_RIGHT = {
     "year": "2026", "number": "900000", "ticket_id": "'TKT-2026-900000'", "action": "'MM_CREATED'",
     "status": "'SUCCESS'", "summary": "'s'", "error": "NULL", "entity_type": "NULL",
     "entity_id": "NULL", "user": "NULL", "maker": "NULL", "session": "NULL", "duration": "1.5", "attempt": "NULL",
-    "digest": "sha256('x')",
+    "digest": "sha256('x')", "hmac": "sha256('x')",
 }  # fmt: skip
 
 
@@ -204,6 +206,7 @@ TICKET_RIGHT = {
     {"status": "'FAILED'"},
     {"error": "'BUSY'"}, {"summary": "repeat('x', 501)"}, {"entity_type": "'COW'"}, {"entity_id": "repeat('x', 65)"},
     {"duration": "-1"}, {"duration": "0.0001"}, {"duration": "1e9"}, {"duration": "'NaN'"}, {"digest": "'x'"},
+    {"hmac": "'x'"},
     {"user": "gen_random_uuid()"}, {"maker": "gen_random_uuid()"}, {"session": "gen_random_uuid()"},
 ], ids=str)  # fmt: skip
 async def test_a_wrong_ticket_is_refused(owner: Connection, wrong: dict[str, str]) -> None:
@@ -405,7 +408,9 @@ async def test_the_application_has_only_the_verbs_it_needs(app: Connection, tabl
         assert (
             await app.fetchval("SELECT has_column_privilege($1, $2, 'UPDATE')", table, column.name)
         ) == (column.name in allowed), f"{table}.{column.name}"  # fmt: skip
-    assert await app.fetchval("SELECT has_table_privilege($1, 'DELETE')", table) == (table == "idempotency")
+    assert await app.fetchval("SELECT has_table_privilege($1, 'DELETE')", table) == (
+        table in {"idempotency", "ticket_counts"}
+    )
     assert not await app.fetchval("SELECT has_table_privilege($1, 'TRUNCATE')", table)
     assert not await app.fetchval("SELECT has_table_privilege($1, 'TRIGGER')", table)
     assert await app.fetchval("SELECT has_table_privilege($1, 'SELECT')", table)
