@@ -29,6 +29,7 @@ ROOTS: Final = frozenset({"Query", "Mutation", "Subscription"})
 FRAMES: Final = ("Connection", "Edge", "Payload", "PageInfo", "UserError")
 
 SIGHTS: Final[dict[str, dict[Sight, str]]] = {
+    "ActionCount": {Sight.OPEN: "actionType count failedCount"},
     "AssetTransaction": {
         Sight.OPEN: "id asset transactionType reason amount availableDelta lockedDelta balanceAfter lockedAfter notes"
         " holderId ticketId createdAt trade",
@@ -44,6 +45,7 @@ SIGHTS: Final[dict[str, dict[Sight, str]]] = {
         Sight.OPEN: "id amount reference status reason createdAt decidedAt ticketId",
         Sight.OWN: "user decidedBy",
     },
+    "ErrorCodeCount": {Sight.OPEN: "errorCode count lastAt"},
     "FieldChange": {Sight.OPEN: "path before after"},
     "MarketMaker": {
         Sight.OPEN: "id name description isActive createdAt updatedAt user createdBy balances balance stats"
@@ -66,12 +68,19 @@ SIGHTS: Final[dict[str, dict[Sight, str]]] = {
         " relatedTickets",
         Sight.ADMIN: "requestPayload responseData beforeState afterState changes",
     },
+    "TicketProof": {Sight.OPEN: "ticketId leafIndex treeSize leafHash path checkpoint"},
+    "TicketStats": {
+        Sight.OPEN: "durationP95Ms totalActions successCount failedCount successRate byActionType byUser byErrorCode"
+        " actionsOverTime",
+    },
+    "TimeCount": {Sight.OPEN: "from to successCount failedCount"},
     "Trade": {
         Sight.OPEN: "id certificateType price quantity notional takerSide status executedAt settledAt",
         Sight.HOLDER: "registryReference ticketId",
         Sight.OWN: "buyer seller buyOrder sellOrder",
         Sight.OVERSIGHT: "marketMaker ticket",
     },
+    "UserCount": {Sight.OPEN: "user count failedCount"},
     "User": {
         Sight.OPEN: "id name role isActive kycStatus createdAt",
         Sight.SELF: "email",

@@ -35,7 +35,11 @@ UNFILLED = {
     "AttemptOutcome.transaction": "the attempt of this world is an order",
     "Deposit.reason": "nothing rejects a deposit yet",
     "MarketMaker.description": "of the second maker only",
-    "Ticket.sealedAt": "nothing seals yet",
+    "Ticket.sealedAt": "nothing seals in this world",
+    **dict.fromkeys(
+        (f"TicketProof.{name}" for name in rights.SIGHTS["TicketProof"][Sight.OPEN].split()),
+        "nothing seals in this world",
+    ),
     "Trade.registryReference": "nothing settles yet",
     "Trade.settledAt": "nothing settles yet",
 }
