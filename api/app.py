@@ -37,8 +37,9 @@ from api.exports import EXPORTS_MAX, Exports
 from api.feeds import Holdings, Journal
 from api.guard import Guard
 from api.http import GraphQLView
-from api.origin import client_address, secrets_of
+from api.origin import Credential, client_address, credential_of, secrets_of
 from api.settings import Settings, load
+from api.throttle import Throttle
 from api.trail import Trail
 from db.desk import Desk
 from db.numbers import Numbers
@@ -115,7 +116,10 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         await desk.start()
         stack.push_async_callback(desk.stop)
         stack.push_async_callback(units.drain)
+        throttle = Throttle(partial(db.people.signed_in_from, pool))
+        stack.push_async_callback(throttle.settle, units, is_end=True)
         chores = (
+            ("throttle", partial(throttle.watch, units)),
             ("leases", partial(_close_leases, pool)),
             ("keys", partial(_forget_old_keys, pool)),
             ("spool", partial(spool.watch, units)),
@@ -124,8 +128,9 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         for name, work in chores:
             task = asyncio.create_task(supervise(name, work), name=name)
             stack.push_async_callback(cancel, [task])
+        callers = Callers(caller_pool)
         yield Services(
-            pool, reader, exporter, units, desk, Callers(caller_pool), books, trail, journal, holdings, passwords
+            pool, reader, exporter, units, desk, callers, books, trail, journal, holdings, passwords, throttle
         )
 
 
@@ -166,7 +171,8 @@ class Door:
     async def of_request(self, request: Request, response: Response) -> Context:
         """Make the context of an HTTP operation."""
         caller = await auth.caller_of(self.open.callers, request)
-        return Context(**self._origin(request), caller=caller, response=response)
+        replaces = caller if credential_of(request) is Credential.COOKIE else None
+        return Context(**self._origin(request), caller=caller, response=response, replaces=replaces)
 
     async def connect(self, websocket: WebSocket, payload: dict[str, Any]) -> Caller | None:
         """Tell who opens a socket: by the payload of connection_init, else by the cookie."""

@@ -33,6 +33,7 @@ from domain.tickets import Payload
 if TYPE_CHECKING:
     from api.books import Books
     from api.feeds import Holdings, Journal
+    from api.throttle import Throttle
     from api.trail import Trail
 
 K = TypeVar("K", bound=Hashable)
@@ -55,6 +56,7 @@ class Services:
     journal: Journal
     holdings: Holdings
     passwords: Passwords
+    throttle: Throttle
 
 
 def loader(load: Callable[[Iterable[K]], Awaitable[Mapping[K, V]]]) -> DataLoader[K, V | None]:
@@ -98,6 +100,7 @@ class Context:
     is_secure: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)  # what proves the session: no argument may hold it
     response: Response | None = None
+    replaces: Caller | None = None  # whose session a login in this browser takes the place of
     tags: tuple[str, ...] = ()  # on every ticket of the operation
     tickets: dict[str, str] = field(default_factory=dict)  # alias of a mutation → its root ticket
     replayed: list[str] = field(default_factory=list)  # aliases answered from an idempotency key

@@ -41,7 +41,7 @@ from api.payloads import (
 from api.policy import Policy
 from api.tickets import Work, mutation, mutations
 from db.transaction import Write
-from domain import errors, stories
+from domain import stories
 from domain.ledger import TransactionOutcome
 from domain.makers import MakerOutcome
 from domain.market import Cancel, Place
@@ -55,16 +55,20 @@ Id = Annotated[strawberry.ID, strawberry.argument(description="UUID.")]
 @mutation(LoginPayload, Policy.ANYONE, ActionType.USER_LOGIN_FAILED, stories.of_login, "email")
 async def login(info: Info, input: Annotated[LoginInput, INPUT]) -> Work[LoginOutcome]:
     """Sign in; also sets the session cookie."""
-    services = info.context.services
-    found = await db.people.credentials(services.pool, input.email)
-    is_right = await services.passwords.verify(found[1] if found else None, input.password)
-    if found is None or not is_right:
-        raise errors.InvalidCredentials("Email address and password do not match an account that may sign in.")
+    services, context = info.context.services, info.context
+    async with services.throttle.guess(input.email, input.password, context.ip_address) as guess:
+        found = await db.people.credentials(services.pool, input.email)
+        is_right = await services.passwords.verify(found[1] if found else None, input.password)
+        if found is None or not is_right:
+            raise guess.wrong()
+        guess.right()
     user, token = found[0], auth.new_token()
 
     async def work(write: Write) -> LoginOutcome:
+        if context.replaces:
+            await db.people.close_session(write, context.replaces)
         outcome = await db.people.open_session(write, user, token)
-        info.context.hand_over(token, outcome.session.expires_at)
+        context.hand_over(token, outcome.session.expires_at)
         return outcome
 
     return work

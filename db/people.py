@@ -41,6 +41,7 @@ SESSION_ABSOLUTE = timedelta(hours=8)  # a working day
 SESSION_IDLE = timedelta(minutes=30)
 SEEN_EVERY = timedelta(minutes=1)  # how exactly last_seen_at is kept, to spare a write per request
 USER_AGENT_LENGTH_MAX = 512
+SESSIONS_LOOKED_AT_MAX = 200  # the newest of a user, to know the addresses he signs in from
 assert SEEN_EVERY < SESSION_IDLE < SESSION_ABSOLUTE
 
 
@@ -179,6 +180,17 @@ async def credentials(pool: Pool, email: str) -> tuple[User, str] | None:
         "SELECT * FROM users WHERE lower(email) = lower($1) AND is_active AND can_sign_in", email.strip()
     )
     return (user_of(row), row["password_hash"]) if row else None
+
+
+async def signed_in_from(pool: Pool, email: str) -> list[str]:
+    """Return the addresses that a user has lately signed in from."""
+    rows = await pool.fetch(
+        "SELECT DISTINCT ip_address FROM (SELECT s.ip_address FROM users u JOIN user_sessions s ON s.user_id = u.id"
+        " WHERE lower(u.email) = lower($1) AND s.ip_address IS NOT NULL ORDER BY s.created_at DESC LIMIT $2) AS lately",
+        email.strip(),
+        SESSIONS_LOOKED_AT_MAX,
+    )
+    return [row["ip_address"] for row in rows]
 
 
 async def open_session(write: Write, user: User, token: str) -> LoginOutcome:
