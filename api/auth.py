@@ -17,7 +17,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from api.errors import Code, RequestError
-from api.origin import SESSION_COOKIES
+from api.origin import SESSION_COOKIES, cookie_name
 from db.people import Callers
 from domain.errors import Busy
 from domain.people import Caller
@@ -95,7 +95,8 @@ async def _caller_of(callers: Callers, connection: HTTPConnection, authorization
         if caller is None:
             raise RequestError("This access token is not valid, or has ended. Sign in again.", Code.UNAUTHENTICATED)
         return caller
-    cookie = connection.cookies.get(SECURE_COOKIE) or connection.cookies.get(PLAIN_COOKIE)
+    name = cookie_name(connection)
+    cookie = connection.cookies.get(name) if name else None
     return await callers.of(cookie) if cookie else None
 
 

@@ -27,7 +27,7 @@ from rich.progress import TaskID
 
 from api import logins as login_file
 from api.logins import LOGINS, Login
-from api.settings import Settings, SettingsError, load
+from api.settings import Settings, SettingsError, load, require_servable
 from db import embedded
 from db.embedded import EmbeddedError, Urls
 
@@ -89,6 +89,7 @@ def run(
 
     progress = Progress()
     settings = load()
+    require_servable(settings)
     listener = _listen(settings)
     console.print(f"[bold]carbondesk {metadata_version()}[/bold] [dim]in {settings.home}[/dim]")
     children: list[Child] = []
@@ -126,6 +127,7 @@ def serve(supervised: Annotated[int | None, typer.Option(hidden=True)] = None) -
     from api import supervisor
 
     settings = load()
+    require_servable(settings)
     if supervised is None:
         listener = supervisor.listen(settings.host, settings.port)
     else:

@@ -98,6 +98,8 @@ class Context:
     ip_address: str | None
     user_agent: str | None
     is_secure: bool = False
+    takes_cookie: bool = True  # not over plain http from elsewhere: a session in clear text is anybody's
+    is_production: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)  # what proves the session: no argument may hold it
     response: Response | None = None
     replaces: Caller | None = None  # whose session a login in this browser takes the place of
@@ -119,7 +121,8 @@ class Context:
         """Give a new session to the client once its login has committed."""
         is_secure = self.is_secure
         self.new_token = token
-        self.afterwards = lambda response: set_cookie(response, token, expires_at, is_secure=is_secure)
+        if self.takes_cookie:
+            self.afterwards = lambda response: set_cookie(response, token, expires_at, is_secure=is_secure)
 
     def take_back(self) -> None:
         """Take the session from the client once its logout has committed."""
@@ -135,6 +138,11 @@ class Context:
     def forget(self) -> None:
         """Look everything up anew from here on: each event of a stream is an operation of its own."""
         self._loaders = None
+
+    @property
+    def hides_schema(self) -> bool:
+        """Tell whether the caller may not read the schema, nor have it guessed for him."""
+        return self.is_production and self.caller is None
 
     @property
     def reader(self) -> Reader:

@@ -395,6 +395,8 @@ HEADERS: dict[str, Mapping[str, str]] = {
     "a strange origin": {"Origin": "http://[::1", "Cookie": "carbondesk=x"},
     "a strange host": {"Host": "a\tb"},
     "no host": {"Host": ""},
+    "half a host": {"Host": "[::1", "Cookie": "carbondesk=x", "Sec-Fetch-Site": "same-origin"},
+    "a host of many ports": {"Host": "127.0.0.1:1:2", "Cookie": "carbondesk=x", "Sec-Fetch-Site": "same-origin"},
     "a forwarded address": {"X-Forwarded-For": "' OR 1=1, ::ffff:127.0.0.1, \x7f"},
     "what is accepted": {"Accept": "application/json;q=NaN, */*;q=1e400, ;;;"},
     "a trace": {"traceparent": "00-" + "f" * 32 + "-x"},
