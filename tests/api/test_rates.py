@@ -14,6 +14,7 @@ from api.errors import RequestError
 from api.http import BODY_BYTES_MAX_ANONYMOUS, BODY_BYTES_MAX_SIGNED_IN
 from api.rates import BURST_S, LARGE_MAX, LARGE_OF_SESSION_MAX, Rates
 from api.settings import Settings
+from api.throttle import PAIR
 from tests.world import Api, serving
 
 ME = "{ me { id } }"
@@ -76,6 +77,18 @@ async def test_a_limited_mutation_leaves_no_ticket(narrow: Api) -> None:
             (await narrow.post('mutation { cancelOrder(id: "x") { ticketId } }', None, trader.token)).status_code
         )
     assert await narrow.ticket_count() == count + len(statuses) - 1
+
+
+async def test_logins_are_throttled_without_redis_too(narrow: Api) -> None:
+    document = "mutation($input: LoginInput!) { login(input: $input) { errors { code } } }"
+    transport = httpx.AsyncHTTPTransport(local_address="127.0.7.3")
+    found = []
+    async with httpx.AsyncClient(transport=transport) as client:
+        for _ in range(PAIR.free + 1):
+            asked = {"query": document, "variables": {"input": {"email": narrow.admin_email, "password": "wrong"}}}
+            answer = (await client.post(narrow.url, json=asked)).json()
+            found += [error["code"] for error in answer["data"]["login"]["errors"]]
+    assert found == ["INVALID_CREDENTIALS"] * PAIR.free + ["TOO_MANY_ATTEMPTS"]
 
 
 @pytest.mark.parametrize("kind", ["anonymous", "tokens that are none", "cookies that are none"])
