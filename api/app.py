@@ -26,6 +26,7 @@ import db.idempotency
 import db.numbers
 import db.people
 import db.seal
+import db.separation
 import db.tickets
 from api import auth, kyc, logs, schema
 from api.assets import Dashboard
@@ -36,10 +37,12 @@ from api.events import Events, cancel, supervise
 from api.exports import EXPORTS_MAX, Exports
 from api.feeds import Holdings, Journal
 from api.guard import Guard
-from api.http import GraphQLView
-from api.origin import client_address, secrets_of
+from api.http import BODY_BYTES_MAX_ANONYMOUS, GraphQLView, too_large
+from api.origin import Credential, client_address, cookie_name, credential_of, secrets_of, token_of
 from api.policy import MarketData
-from api.settings import Settings, load
+from api.rates import Rates
+from api.settings import Settings, SettingsError, load, require_servable
+from api.throttle import Throttle
 from api.trail import Trail
 from db.desk import Desk
 from db.numbers import Numbers
@@ -59,6 +62,7 @@ LEASES_EVERY_S = 20.0
 KEYS_EVERY_S = 3_600.0
 READY_TIMEOUT_S = 2.0
 GARBAGE_MAX = 20_000  # objects made before a look for cycles: a batch makes some thousands, none of them in a cycle
+BY_LOGIN, BY_ROLE_SWITCH = "by login", "by role switch only"  # what /readyz says of append-only
 DASHBOARD = Path(__file__).parent / "_dashboard"
 log = structlog.get_logger(__name__)
 
@@ -116,7 +120,10 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         await desk.start()
         stack.push_async_callback(desk.stop)
         stack.push_async_callback(units.drain)
+        throttle = Throttle(partial(db.people.signed_in_from, pool))
+        stack.push_async_callback(throttle.settle, units, is_end=True)
         chores = (
+            ("throttle", partial(throttle.watch, units)),
             ("leases", partial(_close_leases, pool)),
             ("keys", partial(_forget_old_keys, pool)),
             ("spool", partial(spool.watch, units)),
@@ -126,7 +133,9 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             task = asyncio.create_task(supervise(name, work), name=name)
             stack.push_async_callback(cancel, [task])
         callers, data = Callers(caller_pool), MarketData(reader)
-        yield Services(pool, reader, exporter, units, desk, callers, books, trail, journal, holdings, passwords, data)
+        yield Services(
+            pool, reader, exporter, units, desk, callers, books, trail, journal, holdings, passwords, data, throttle
+        )
 
 
 async def _close_leases(pool: Pool) -> None:
@@ -155,18 +164,56 @@ class Door:
     def __init__(self, settings: Settings) -> None:
         self.services: Services | None = None
         self.proxies = settings.trusted_proxies
-        # What keeps this process from changing what is written: its login's rights, or only the role it acts as.
-        self.append_only = "by login" if settings.database_app_url else "by role switch only"
+        self.mode = settings.mode
+        self.rates = Rates(settings.session_requests_per_s, settings.address_requests_per_s)
+        self.append_only = BY_ROLE_SWITCH
 
     @property
     def open(self) -> Services:
         assert self.services is not None, "the application has not started"
         return self.services
 
+    async def look_at_login(self) -> None:
+        """Find out what keeps this process from changing what is written: its login's rights, or the role it acts as.
+
+        Raises: SettingsError in production, where the first is required.
+        """
+        if await db.separation.is_separate(self.open.pool):
+            self.append_only = BY_LOGIN
+        elif self.mode == "production":
+            raise SettingsError(
+                "CARBONDESK_ENV=production: the login of DATABASE_APP_URL owns the tables, is a superuser or may act "
+                "as their owner; docs/security.md says how to make one that is not"
+            )
+        else:
+            log.warning("append_only_by_role_switch_only", help="set DATABASE_APP_URL to a login of its own")
+
+    def admit(self, request: Request) -> None:
+        """Charge a request before anything of it is read.
+
+        Raises: RequestError (RATE_LIMITED).
+        """
+        self.rates.charge(token_of(request), client_address(request, self.proxies))
+
+    @contextlib.asynccontextmanager
+    async def room(self, request: Request) -> AsyncIterator[None]:
+        """Hold room for a large body of somebody who is signed in.
+
+        Raises: RequestError (UNAUTHENTICATED; BAD_REQUEST: too large for somebody anonymous; RATE_LIMITED).
+        """
+        caller = await auth.caller_of(self.open.callers, request)
+        if caller is None:
+            raise too_large(BODY_BYTES_MAX_ANONYMOUS)
+        with self.rates.large_body(caller.session.id):
+            yield
+
     async def of_request(self, request: Request, response: Response) -> Context:
         """Make the context of an HTTP operation."""
         caller = await auth.caller_of(self.open.callers, request)
-        return Context(**self._origin(request), caller=caller, response=response)
+        if caller and (token := token_of(request)):
+            self.rates.vouch(token)
+        replaces = caller if credential_of(request) is Credential.COOKIE else None
+        return Context(**self._origin(request), caller=caller, response=response, replaces=replaces)
 
     async def connect(self, websocket: WebSocket, payload: dict[str, Any]) -> Caller | None:
         """Tell who opens a socket: by the payload of connection_init, else by the cookie."""
@@ -193,6 +240,8 @@ class Door:
             "ip_address": client_address(connection, self.proxies),
             "user_agent": agent[: db.people.USER_AGENT_LENGTH_MAX] if agent else None,
             "is_secure": connection.scope.get("scheme") in ("https", "wss"),
+            "takes_cookie": cookie_name(connection) is not None,
+            "is_production": self.mode == "production",
             "secrets": secrets_of(connection),
         }
 
@@ -209,7 +258,7 @@ class Door:
         except Exception as error:  # whatever is wrong: not ready
             log.warning("not_ready", error=repr(error))
             return JSONResponse({"status": "unavailable", "database": "unreachable"}, 503)
-        ready = {"status": "ready", "database": "ok", "appendOnly": self.append_only}
+        ready = {"status": "ready", "database": "ok", "mode": self.mode, "appendOnly": self.append_only}
         return JSONResponse(
             ready | {"sealing": "stopped" if sealed["alarm"] else "ok", "sealLagSeconds": sealed["lag_s"]}
         )
@@ -221,14 +270,19 @@ async def healthy(request: Request) -> Response:
 
 
 def create_app(settings: Settings) -> ASGIApp:
-    """Return the application of one process."""
+    """Return the application of one process.
+
+    Raises: SettingsError.
+    """
+    require_servable(settings)
     door = Door(settings)
     built = schema.build()
-    view = GraphQLView(built, context=door.of_request, connect=door.connect, socket_context=door.of_socket)
+    view = GraphQLView(built, context=door.of_request, connect=door.connect, socket_context=door.of_socket, gate=door)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with services(settings) as door.services:
+            await door.look_at_login()
             spare_collections()
             yield
 
@@ -241,7 +295,7 @@ def create_app(settings: Settings) -> ASGIApp:
         Route("/readyz", door.ready),
         Mount("/", Dashboard(DASHBOARD)),
     ]
-    return Guard(Starlette(routes=routes, lifespan=lifespan))
+    return Guard(Starlette(routes=routes, lifespan=lifespan), settings.allowed_hosts, settings.trusted_proxies)
 
 
 def serve_app() -> ASGIApp:

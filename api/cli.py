@@ -28,7 +28,7 @@ from api import logins as login_file
 from api import office
 from api.console import RefusedError, complaints, console
 from api.logins import LOGINS, Login
-from api.settings import Settings, SettingsError, load
+from api.settings import Settings, SettingsError, load, require_servable
 from db import embedded
 from db.embedded import EmbeddedError, Urls
 
@@ -84,6 +84,7 @@ def run(
 
     progress = Progress()
     settings = load()
+    require_servable(settings)
     listener = _listen(settings)
     console.print(f"[bold]carbondesk {metadata_version()}[/bold] [dim]in {settings.home}[/dim]")
     children: list[Child] = []
@@ -121,6 +122,7 @@ def serve(supervised: Annotated[int | None, typer.Option(hidden=True)] = None) -
     from api import supervisor
 
     settings = load()
+    require_servable(settings)
     if supervised is None:
         listener = supervisor.listen(settings.host, settings.port)
     else:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from api.books import Books
     from api.feeds import Holdings, Journal
     from api.policy import MarketData
+    from api.throttle import Throttle
     from api.trail import Trail
 
 K = TypeVar("K", bound=Hashable)
@@ -59,6 +60,7 @@ class Services:
     holdings: Holdings
     passwords: Passwords
     market_data: MarketData
+    throttle: Throttle
 
 
 def loader(load: Callable[[Iterable[K]], Awaitable[Mapping[K, V]]]) -> DataLoader[K, V | None]:
@@ -103,8 +105,11 @@ class Context:
     ip_address: str | None
     user_agent: str | None
     is_secure: bool = False
+    takes_cookie: bool = True  # not over plain http from elsewhere: a session in clear text is anybody's
+    is_production: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)  # what proves the session: no argument may hold it
     response: Response | None = None
+    replaces: Caller | None = None  # whose session a login in this browser takes the place of
     tags: tuple[str, ...] = ()  # on every ticket of the operation
     tickets: dict[str, str] = field(default_factory=dict)  # alias of a mutation → its root ticket
     replayed: list[str] = field(default_factory=list)  # aliases answered from an idempotency key
@@ -123,7 +128,8 @@ class Context:
         """Give a new session to the client once its login has committed."""
         is_secure = self.is_secure
         self.new_token = token
-        self.afterwards = lambda response: set_cookie(response, token, expires_at, is_secure=is_secure)
+        if self.takes_cookie:
+            self.afterwards = lambda response: set_cookie(response, token, expires_at, is_secure=is_secure)
 
     def take_back(self) -> None:
         """Take the session from the client once its logout has committed."""
@@ -139,6 +145,11 @@ class Context:
     def forget(self) -> None:
         """Look everything up anew from here on: each event of a stream is an operation of its own."""
         self._loaders = None
+
+    @property
+    def hides_schema(self) -> bool:
+        """Tell whether the caller may not read the schema, nor have it guessed for him."""
+        return self.is_production and self.caller is None
 
     @property
     def reader(self) -> Reader:

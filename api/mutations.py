@@ -77,16 +77,20 @@ Which = Annotated[CertificateType, strawberry.argument(description="Which certif
 @mutation(LoginPayload, Policy.ANYONE, ActionType.USER_LOGIN_FAILED, stories.of_login, "email")
 async def login(info: Info, input: Annotated[LoginInput, INPUT]) -> Work[LoginOutcome]:
     """Sign in; also sets the session cookie."""
-    services = info.context.services
-    found = await db.people.credentials(services.pool, input.email)
-    is_right = await services.passwords.verify(found[1] if found else None, input.password)
-    if found is None or not is_right:
-        raise errors.InvalidCredentials(people.WRONG_CREDENTIALS)
+    services, context = info.context.services, info.context
+    async with services.throttle.guess(input.email, input.password, context.ip_address) as guess:
+        found = await db.people.credentials(services.pool, input.email)
+        is_right = await services.passwords.verify(found[1] if found else None, input.password)
+        if found is None or not is_right:
+            raise guess.wrong(errors.InvalidCredentials(people.WRONG_CREDENTIALS))
+        guess.right()
     (user, verified_hash), token = found, auth.new_token()
 
     async def work(write: Write) -> LoginOutcome:
+        if context.replaces:
+            await db.people.close_session(write, context.replaces)
         outcome = await db.people.sign_in(write, user, verified_hash, token)
-        info.context.hand_over(token, outcome.session.expires_at)
+        context.hand_over(token, outcome.session.expires_at)
         return outcome
 
     return work
@@ -230,11 +234,14 @@ async def change_password(info: Info, input: Annotated[ChangePasswordInput, INPU
     """Change one's own password. All sessions end, and a new one begins in place of this one."""
     new, context, who = input.checked(), info.context, info.context.caller
     assert who is not None
-    passwords = context.services.passwords
-    current_hash = await db.users.password_hash_of(context.services.pool, who.user.id)
-    if not await passwords.verify(current_hash, input.current_password):
-        raise errors.InvalidCredentials("This is not your current password.", field="currentPassword")
-    new_hash, token = await passwords.hash(new), auth.new_token()
+    services = context.services
+    current_hash = await db.users.password_hash_of(services.pool, who.user.id)
+    async with services.throttle.guess(who.user.email, input.current_password, context.ip_address) as guess:
+        if not await services.passwords.verify(current_hash, input.current_password):
+            wrong = errors.InvalidCredentials("This is not your current password.", field="currentPassword")
+            raise guess.wrong(wrong)
+        guess.right()
+    new_hash, token = await services.passwords.hash(new), auth.new_token()
 
     async def work(write: Write) -> PasswordOutcome:
         outcome = await db.users.change_password(write, who, current_hash, new_hash, token)

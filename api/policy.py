@@ -49,6 +49,8 @@ def refusal(policy: Policy, caller: Caller | None) -> RequestError | None:
         return None
     if caller is None:
         return RequestError("Sign in first.", Code.UNAUTHENTICATED)
+    if caller.user.role is UserRole.MARKET_MAKER:  # has no session; if he had one, it would be good for nothing
+        return RequestError("A market maker does not sign in.", Code.FORBIDDEN)
     if policy is Policy.SIGNED_IN or caller.user.role in ROLES[policy]:
         return None
     return RequestError(f"This needs {policy.value}; you are signed in as {caller.user.role}.", Code.FORBIDDEN)

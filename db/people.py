@@ -41,6 +41,7 @@ SESSION_ABSOLUTE = timedelta(hours=8)  # a working day
 SESSION_IDLE = timedelta(minutes=30)
 SEEN_EVERY = timedelta(minutes=1)  # how exactly last_seen_at is kept, to spare a write per request
 USER_AGENT_LENGTH_MAX = 512
+SESSIONS_LOOKED_AT_MAX = 200  # the newest of a user, to know the addresses he signs in from
 assert SEEN_EVERY < SESSION_IDLE < SESSION_ABSOLUTE
 
 
@@ -202,6 +203,17 @@ async def sign_in(write: Write, user: User, verified_hash: str, token: str) -> L
     if row is None:
         raise errors.InvalidCredentials(people.WRONG_CREDENTIALS)
     return await open_session(write, user_of(row), token)
+
+
+async def signed_in_from(pool: Pool, email: str) -> list[str]:
+    """Return the addresses that a user has lately signed in from."""
+    rows = await pool.fetch(
+        "SELECT DISTINCT ip_address FROM (SELECT s.ip_address FROM users u JOIN user_sessions s ON s.user_id = u.id"
+        " WHERE lower(u.email) = lower($1) AND s.ip_address IS NOT NULL ORDER BY s.created_at DESC LIMIT $2) AS lately",
+        email.strip(),
+        SESSIONS_LOOKED_AT_MAX,
+    )
+    return [row["ip_address"] for row in rows]
 
 
 async def open_session(write: Write, user: User, token: str) -> LoginOutcome:

@@ -40,6 +40,17 @@ def of_login(request: Request, outcome: LoginOutcome | None) -> Story:
     )
 
 
+def of_refused_logins(count: int) -> Story:
+    """USER_LOGIN_FAILED: logins that were refused without a look at their passwords, told together."""
+    logins = "1 login" if count == 1 else f"{count} logins"
+    return Story(
+        ActionType.USER_LOGIN_FAILED,
+        f"{logins} refused: too many attempts",
+        EntityType.SESSION,
+        tags=("session", "throttled"),
+    )
+
+
 def of_logout(request: Request, outcome: LoginOutcome | None) -> Story:
     """USER_LOGOUT."""
     session_id = str(outcome.session.id) if outcome else None

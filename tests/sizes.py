@@ -52,3 +52,4 @@ RACE = {"ci": Race(32, 200, 500), "full": Race(32, 200, 500), "release": Race(64
 RIVAL_ROUNDS = {"ci": 50, "full": 50, "release": 1_000}[SIZE]  # of 32 requests for one balance
 KEYS = {"ci": 200, "full": 200, "release": 5_000}[SIZE]  # each sent 20 times
 DISCONNECTS = {"ci": 200, "full": 200, "release": 5_000}[SIZE]
+FUZZ_EXAMPLES = {"ci": 12, "full": 60, "release": 400}[SIZE]  # documents of schemathesis for each root field
