@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import redis.asyncio
 import structlog
@@ -21,27 +22,31 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
+import db.certificates
 import db.folds
 import db.idempotency
 import db.numbers
+import db.orders
 import db.people
 import db.seal
 import db.separation
 import db.tickets
 from api import auth, kyc, logs, schema
 from api.assets import Dashboard
-from api.books import Books, read_picture, read_sequences
+from api.books import Books, read_changes, read_picture, read_sequences
 from api.context import Context, Services
 from api.errors import Code, RequestError
 from api.events import Events, cancel, supervise
 from api.exports import EXPORTS_MAX, Exports
+from api.fanout import Fanout, Seat
 from api.feeds import Holdings, Journal
 from api.guard import Guard
 from api.http import BODY_BYTES_MAX_ANONYMOUS, GraphQLView, too_large
 from api.origin import Credential, client_address, cookie_name, credential_of, secrets_of, token_of
-from api.policy import MarketData
+from api.presence import Bounds, Presence, Seen, Visit
 from api.rates import Rates
 from api.settings import Settings, SettingsError, load, require_servable
+from api.subscriptions import SHARED
 from api.throttle import Throttle
 from api.trail import Trail
 from db.desk import Desk
@@ -97,7 +102,13 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         events = Events(settings.redis_url, name)
         await events.start()
         stack.push_async_callback(events.stop)
-        books = Books(events, list(CertificateType), partial(read_picture, reader), partial(read_sequences, reader))
+        books = Books(
+            events,
+            list(CertificateType),
+            partial(read_picture, reader),
+            partial(read_sequences, reader),
+            partial(read_changes, reader),
+        )
         await books.start()
         stack.push_async_callback(books.stop)
         trail = Trail(events, reader)
@@ -105,6 +116,12 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         journal, holdings = Journal(events, reader), Holdings(events, reader)
         stack.push_async_callback(journal.stop)
         stack.push_async_callback(holdings.stop)
+        callers = Callers(caller_pool)
+        presence = Presence(
+            Bounds(settings.socket_subscriptions_max, settings.session_sockets_max, settings.address_sockets_max),
+            partial(_look, callers, reader),
+        )
+        await presence.look()
         numbers = Numbers(desk_pool, client, f"carbondesk:{name}:")
         stack.push_async_callback(numbers.stop)
         passwords = auth.Passwords()
@@ -128,14 +145,18 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             ("keys", partial(_forget_old_keys, pool)),
             ("spool", partial(spool.watch, units)),
             ("folds", partial(db.folds.watch, pool)),
+            ("presence", presence.watch),
         )
         for name, work in chores:
             task = asyncio.create_task(supervise(name, work), name=name)
             stack.push_async_callback(cancel, [task])
-        callers, data = Callers(caller_pool), MarketData(reader)
         yield Services(
-            pool, reader, exporter, units, desk, callers, books, trail, journal, holdings, passwords, data, throttle
+            pool, reader, exporter, units, desk, callers, books, trail, journal, holdings, passwords, presence, throttle
         )
+
+
+async def _look(callers: Callers, reader: Reader, sessions: list[UUID]) -> Seen:
+    return Seen(await callers.still(sessions), (await db.certificates.settings(reader)).public_market_data)
 
 
 async def _close_leases(pool: Pool) -> None:
@@ -161,8 +182,9 @@ def spare_collections() -> None:
 class Door:
     """Who stands at the door: makes the context of each operation."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, fanout: Fanout) -> None:
         self.services: Services | None = None
+        self.fanout = fanout
         self.proxies = settings.trusted_proxies
         self.mode = settings.mode
         self.rates = Rates(settings.session_requests_per_s, settings.address_requests_per_s)
@@ -215,6 +237,13 @@ class Door:
         replaces = caller if credential_of(request) is Credential.COOKIE else None
         return Context(**self._origin(request), caller=caller, response=response, replaces=replaces)
 
+    def enter(self, websocket: WebSocket) -> Visit:
+        """Count a socket in.
+
+        Raises: RequestError (RATE_LIMITED).
+        """
+        return self.open.presence.enter(client_address(websocket, self.proxies) or "")
+
     async def connect(self, websocket: WebSocket, payload: dict[str, Any]) -> Caller | None:
         """Tell who opens a socket: by the payload of connection_init, else by the cookie."""
         authorization = payload.get("Authorization") or payload.get("authorization")
@@ -222,7 +251,7 @@ class Door:
             self.open.callers, websocket, authorization if isinstance(authorization, str) else None
         )
 
-    async def of_socket(self, websocket: WebSocket, caller: Caller | None) -> Context:
+    async def of_socket(self, websocket: WebSocket, caller: Caller | None, seat: Seat | None = None) -> Context:
         """Make the context of one operation on a socket, whose caller may have lost his rights since it was opened.
 
         Raises: RequestError (UNAUTHENTICATED).
@@ -231,7 +260,7 @@ class Door:
             caller = await self.open.callers.again(caller.session)
             if caller is None:
                 raise RequestError("This session has ended. Sign in again.", Code.UNAUTHENTICATED)
-        return Context(**self._origin(websocket), caller=caller)
+        return Context(**self._origin(websocket), caller=caller, seat=seat)
 
     def _origin(self, connection: HTTPConnection) -> Mapping[str, Any]:
         agent = connection.headers.get("user-agent")
@@ -263,6 +292,21 @@ class Door:
             ready | {"sealing": "stopped" if sealed["alarm"] else "ok", "sealLagSeconds": sealed["lag_s"]}
         )
 
+    async def metrics(self, request: Request) -> Response:
+        """Count what is open and what was sent, as Prometheus reads it."""
+        figures = {
+            "sockets": self.open.presence.sockets,
+            "subscriptions": self.fanout.watches,  # those that may share; others are tasks of their socket
+            "executions": len(self.fanout.runs),
+            "executed_events_total": self.fanout.executions,
+            "sent_events_total": self.fanout.sent,
+            "tasks": len(asyncio.all_tasks()),
+            "book_loads_total": self.open.books.loads,
+            "redis_connected": int(self.open.books.hears_others),
+        }
+        lines = (f"carbondesk_{name} {figure}\n" for name, figure in figures.items())
+        return Response("".join(lines), media_type="text/plain; version=0.0.4")
+
 
 async def healthy(request: Request) -> Response:
     """Tell that the process answers."""
@@ -275,16 +319,28 @@ def create_app(settings: Settings) -> ASGIApp:
     Raises: SettingsError.
     """
     require_servable(settings)
-    door = Door(settings)
     built = schema.build()
-    view = GraphQLView(built, context=door.of_request, connect=door.connect, socket_context=door.of_socket, gate=door)
+    fanout = Fanout(built, SHARED)
+    door = Door(settings, fanout)
+    view = GraphQLView(
+        built,
+        context=door.of_request,
+        connect=door.connect,
+        socket_context=door.of_socket,
+        gate=door,
+        fanout=fanout,
+        enter=door.enter,
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with services(settings) as door.services:
             await door.look_at_login()
             spare_collections()
-            yield
+            try:
+                yield
+            finally:
+                await fanout.stop()
 
     routes = [
         Route("/graphql", view),
@@ -293,6 +349,7 @@ def create_app(settings: Settings) -> ASGIApp:
         Mount("/export", Exports(built, door.of_request)),
         Route("/healthz", healthy),
         Route("/readyz", door.ready),
+        Route("/metrics", door.metrics),
         Mount("/", Dashboard(DASHBOARD)),
     ]
     return Guard(Starlette(routes=routes, lifespan=lifespan), settings.allowed_hosts, settings.trusted_proxies)

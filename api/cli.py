@@ -1,4 +1,5 @@
-"""The program `carbondesk`: run, serve, seal, migrate, verify, proof, retention, schema, flow, reset, and `api.office`.
+"""The program `carbondesk`: run, serve, seal, migrate, verify, proof, retention, schema, flow, watch, reset, and more
+from `api.office`.
 
 Whatever is heavy is imported where it is used, so that the first line appears at once. What a person can put right is
 one line that says what to do; a traceback means a defect of ours.
@@ -120,6 +121,7 @@ def serve(supervised: Annotated[int | None, typer.Option(hidden=True)] = None) -
     import uvicorn
 
     from api import supervisor
+    from api.transport import Protocol
 
     settings = load()
     require_servable(settings)
@@ -138,7 +140,7 @@ def serve(supervised: Annotated[int | None, typer.Option(hidden=True)] = None) -
         factory=True,
         loop="uvloop",
         http="httptools",
-        ws="websockets-sansio",
+        ws=Protocol,
         ws_max_size=WS_BYTES_MAX,
         ws_per_message_deflate=False,  # costs more CPU per event than the bytes are worth
         proxy_headers=False,  # a header must not choose the address that tickets record
@@ -330,6 +332,27 @@ def flow(supervised: Annotated[bool, typer.Option(hidden=True)] = False) -> None
     if not _has_traders(logins):
         raise RefusedError(f"there are no demo traders in {settings.home}: start the market first with `make run`")
     asyncio.run(_until_told(trade(supervisor.url_of(settings.host, settings.port), logins)))
+
+
+@app.command()
+def watch(
+    certificate: Annotated[str, typer.Argument(help="CEA or EUA.")] = "CEA",
+    url: Annotated[str | None, typer.Option(help="Of another API, such as ws://127.0.0.1:8000/graphql.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Stop after so long; else with Ctrl-C.")] = None,
+) -> None:
+    """Show a live order book in the terminal: the best levels, their age, and whether they can be trusted."""
+    from api import supervisor
+    from api.watch import watch as show
+
+    certificate = certificate.upper()
+    if certificate not in {"CEA", "EUA"}:
+        raise RefusedError(f"there is no certificate {certificate}: CEA and EUA are traded")
+    settings = load()
+    address = url or f"{supervisor.url_of(settings.host, settings.port)}/graphql"
+    if address.startswith("http"):
+        address = address.replace("http", "ws", 1)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(show(address, certificate, seconds))
 
 
 @app.command()

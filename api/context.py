@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -20,6 +20,7 @@ import db.people
 import db.proofs
 import db.tickets
 from api.auth import Passwords, clear_cookie, set_cookie
+from api.fanout import Audience
 from db.desk import Desk
 from db.people import Callers
 from db.read import Reader
@@ -34,13 +35,15 @@ from domain.tickets import Payload
 
 if TYPE_CHECKING:
     from api.books import Books
+    from api.fanout import Seat, Source
     from api.feeds import Holdings, Journal
-    from api.policy import MarketData
+    from api.presence import Presence
     from api.throttle import Throttle
     from api.trail import Trail
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+E = TypeVar("E")
 LOADER_BATCH_MAX = 500  # ids in one statement; a page has 100 rows
 
 
@@ -59,7 +62,7 @@ class Services:
     journal: Journal
     holdings: Holdings
     passwords: Passwords
-    market_data: MarketData
+    presence: Presence
     throttle: Throttle
 
 
@@ -110,6 +113,7 @@ class Context:
     secrets: tuple[str, ...] = field(default=(), repr=False)  # what proves the session: no argument may hold it
     response: Response | None = None
     replaces: Caller | None = None  # whose session a login in this browser takes the place of
+    seat: Seat | None = None  # of a subscription whose execution others may share
     tags: tuple[str, ...] = ()  # on every ticket of the operation
     tickets: dict[str, str] = field(default_factory=dict)  # alias of a mutation → its root ticket
     replayed: list[str] = field(default_factory=list)  # aliases answered from an idempotency key
@@ -145,6 +149,20 @@ class Context:
     def forget(self) -> None:
         """Look everything up anew from here on: each event of a stream is an operation of its own."""
         self._loaders = None
+
+    def watch(self, source: Source[E]) -> AsyncGenerator[E, None]:
+        """Yield the events of a source: for all who watch the same with the same rights, or for this one alone."""
+        return self.seat.take(source, self._rights(source.audience)) if self.seat else source.alone()
+
+    def _rights(self, audience: Audience) -> Hashable:
+        """Name what decides what is shown: those with equal names see the same."""
+        if audience is Audience.EVERYBODY:
+            return audience
+        if self.caller is None:
+            return None
+        if audience is Audience.ROLE and self.has_role(UserRole.ADMIN):
+            return UserRole.ADMIN
+        return self.caller.user.role, self.caller.user.id
 
     @property
     def hides_schema(self) -> bool:

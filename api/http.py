@@ -21,14 +21,17 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from strawberry.schema import BaseSchema
+from starlette.websockets import WebSocket
+from strawberry.schema import Schema
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from api.errors import Code, RequestError, is_request_error, presented, presented_error, wrapped
+from api.fanout import Fanout
 from api.origin import Credential, credential_of, from_this_site, without_cookies
-from api.socket import CallerT, Connect, ContextT, SocketContext, serve_socket
+from api.presence import Presence, Visit
+from api.socket import CallerT, Connect, ContextT, House, SocketContext, serve_socket
 from api.wire import Asked, asked_of, decoded, encoded
 
 KIB: Final = 1024
@@ -178,23 +181,32 @@ class GraphQLView(Generic[CallerT, ContextT]):
 
     def __init__(
         self,
-        schema: BaseSchema,
+        schema: Schema,
         *,
         context: HttpContext[ContextT],
         connect: Connect[CallerT],
         socket_context: SocketContext[CallerT, ContextT],
         gate: Gate | None = None,
+        fanout: Fanout | None = None,
+        enter: Callable[[WebSocket], Visit] | None = None,
     ) -> None:
         """Take the schema and what only the application knows.
 
         `context` makes the context of one HTTP operation; cookies set on the response given to it are sent.
-        `connect` and `socket_context`: see `api.socket`.
+        `connect` and `socket_context`: see `api.socket`. Without a fan-out each subscription runs by itself; without
+        `enter`, which counts a socket in, nobody is looked after.
         """
         self.schema = schema
         self.context = context
-        self.connect = connect
-        self.socket_context = socket_context
         self.gate = gate
+        alone = Presence()
+        self.house = House(
+            schema,
+            connect,
+            socket_context,
+            fanout or Fanout(schema),
+            enter or (lambda websocket: alone.enter(websocket.client.host if websocket.client else "")),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -204,7 +216,7 @@ class GraphQLView(Generic[CallerT, ContextT]):
                 return
             await response(scope, receive, send)
         else:
-            await serve_socket(self.schema, self.connect, self.socket_context, scope, receive, send)
+            await serve_socket(self.house, scope, receive, send)
 
     async def answered(self, scope: Scope, receive: Receive) -> Response:
         """Answer one HTTP request, whatever happens."""

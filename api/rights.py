@@ -48,6 +48,7 @@ SIGHTS: Final[dict[str, dict[Sight, str]]] = {
     "ErrorCodeCount": {Sight.OPEN: "errorCode count lastAt"},
     "FieldChange": {Sight.OPEN: "path before after"},
     "KycDocument": {Sight.OPEN: "id kind fileName contentType bytes sha256 uploadedAt ticketId"},
+    "LevelChange": {Sight.OPEN: "side price quantity orderCount"},
     "MarketMaker": {
         Sight.OPEN: "id name description isActive createdAt updatedAt user createdBy balances balance stats"
         " transactions orders trades tickets",
@@ -62,6 +63,9 @@ SIGHTS: Final[dict[str, dict[Sight, str]]] = {
     "OrderBook": {
         Sight.OPEN: "certificateType sequence bids asks bestBid bestAsk spread lastPrice checksum at",
     },
+    "OrderBookDelta": {Sight.OPEN: "sequence previousSequence changes checksum at"},
+    "OrderBookHeartbeat": {Sight.OPEN: "sequence at"},
+    "OrderBookSnapshot": {Sight.OPEN: "book reason"},
     "PriceLevel": {Sight.OPEN: "price quantity orderCount cumulativeQuantity"},
     "Session": {Sight.OPEN: "id user createdAt lastSeenAt expiresAt ipAddress userAgent isCurrent"},
     "Settings": {Sight.OPEN: "priceBandPercent publicMarketData haltedCertificates"},

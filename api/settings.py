@@ -1,6 +1,7 @@
 """What an operator may set, read from the environment once at start.
 
-Limits, lifetimes and other constants are not settings: they stand beside the rule they bound.
+Limits, lifetimes and other constants are not settings: they stand beside the rule they bound. The exceptions are
+bounds that depend on who stands in front of us: how many sockets come from one client or one address.
 """
 
 from ipaddress import IPv4Network, IPv6Network
@@ -67,6 +68,15 @@ class Settings(BaseSettings):
 
     demo: bool = True
     """Whether a first start fills the market with demo people, orders and trades."""
+
+    socket_subscriptions_max: Annotated[int, Field(ge=1)] = 32
+    """Operations that one web socket runs at once."""
+
+    session_sockets_max: Annotated[int, Field(ge=1)] = 16
+    """Web sockets that one session has open at once, in each process."""
+
+    address_sockets_max: Annotated[int, Field(ge=1)] = 64
+    """Web sockets that one address without a session has open at once, in each process; raise it behind a proxy."""
 
     @field_validator("home")
     @classmethod

@@ -111,6 +111,19 @@ class Callers:
         row = await self._pool.fetchrow(f"{_CALLER} AND s.id = $2", SEEN_EVERY, session.id)
         return _caller_of(row) if row else None
 
+    async def still(self, sessions: Sequence[UUID]) -> dict[UUID, Caller]:
+        """Return who still holds these sessions, which a look does not make seen.
+
+        Raises: Busy.
+        """
+        rows = await self._pool.fetch(
+            f"{_CALLER} AND s.id = ANY($2::uuid[]) AND s.last_seen_at > clock_timestamp() - $3::interval",
+            SEEN_EVERY,
+            list(sessions),
+            SESSION_IDLE,
+        )
+        return {row["session_id"]: _caller_of(row) for row in rows}
+
     async def _look_up(self) -> None:
         """Look up who has asked, then who asked meanwhile, until nobody waits."""
         try:

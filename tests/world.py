@@ -26,6 +26,7 @@ from api.app import create_app
 from api.auth import Passwords
 from api.settings import Settings
 from api.supervisor import Child
+from api.transport import Protocol
 
 PASSWORD = "correct horse battery"
 START_SECONDS_MAX = 20
@@ -305,7 +306,7 @@ async def serving(settings: Settings) -> AsyncIterator[Api]:
                 create_app(settings),
                 log_level="warning",
                 lifespan="on",
-                ws="websockets-sansio",
+                ws=Protocol,
                 access_log=False,
                 proxy_headers=False,
             )
@@ -355,4 +356,6 @@ def environment(settings: Settings) -> dict[str, str]:
         "CARBONDESK_HOME": str(settings.home),
         "DATABASE_URL": settings.database_url or "",
         "REDIS_URL": settings.redis_url or "",
+        "SESSION_SOCKETS_MAX": str(settings.session_sockets_max),
+        "ADDRESS_SOCKETS_MAX": str(settings.address_sockets_max),
     }
