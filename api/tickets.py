@@ -49,6 +49,7 @@ ARGUMENTS = frozenset(
 # What a field returns for the desk, and what the desk makes of it.
 COMMANDS: Mapping[type[Any], type[Any]] = {Place: PlacedOutcome, Cancel: CancelledOutcome}
 T = TypeVar("T")
+Call = Callable[[Write | None], Any]  # runs a field with the open transaction that it may write in
 Work = Callable[[Write], Awaitable[T]]  # what a field returns that prepares its work without holding a transaction
 
 
@@ -238,12 +239,15 @@ class Tickets(SchemaExtension):
             ticket_id = await units.shielded(units.record(attempt, story, Code.FORBIDDEN, denied.message))
             context.tickets[alias] = ticket_id
             raise RequestError(denied.message, Code.FORBIDDEN, ticketId=ticket_id)
+
+        def call(write: Write | None) -> Any:
+            return _next(write, info, **kwargs)
+
         try:
             if declared.is_desk:
-                answer = await self._at_desk(declared, attempt, _next, info, kwargs, holds_secret=holds_secret)
+                answer = await self._at_desk(declared, attempt, call, holds_secret=holds_secret)
             else:
-                work = self._run(declared, attempt, _next, info, kwargs, holds_secret=holds_secret)
-                answer = await units.shielded(work)
+                answer = await units.shielded(self._run(declared, attempt, call, holds_secret=holds_secret))
         except Fault as fault:
             if fault.ticket_id:
                 context.tickets[alias] = fault.ticket_id
@@ -281,46 +285,24 @@ class Tickets(SchemaExtension):
         )
         return attempt, holds_secret
 
-    async def _at_desk(
-        self,
-        declared: Declared,
-        attempt: Attempt,
-        _next: Callable[..., Any],
-        info: GraphQLResolveInfo[Any],
-        kwargs: dict[str, Any],
-        *,
-        holds_secret: bool,
-    ) -> Answer[Any]:
+    async def _at_desk(self, declared: Declared, attempt: Attempt, call: Call, *, holds_secret: bool) -> Answer[Any]:
         """Leave a command to the desk, which carries it out whoever goes."""
         services = self.context.services
         try:
             self._check(declared, attempt, holds_secret=holds_secret)
-            command: Command = _next(None, info, **kwargs)
+            command: Command = call(None)
         except Exception as error:
             return await services.units.shielded(self._unbegun(declared, attempt, error))
         return await services.desk.submit(attempt, command)
 
-    async def _run(
-        self,
-        declared: Declared,
-        attempt: Attempt,
-        _next: Callable[..., Any],
-        info: GraphQLResolveInfo[Any],
-        kwargs: dict[str, Any],
-        *,
-        holds_secret: bool,
-    ) -> Answer[Any]:
+    async def _run(self, declared: Declared, attempt: Attempt, call: Call, *, holds_secret: bool) -> Answer[Any]:
         """Run a field in a unit of work."""
         try:
             self._check(declared, attempt, holds_secret=holds_secret)
-            prepared: Work[Any] | None = await _next(None, info, **kwargs) if declared.is_prepared else None
+            prepared: Work[Any] | None = await call(None) if declared.is_prepared else None
         except Exception as error:
             return await self._unbegun(declared, attempt, error)
-
-        async def work(write: Write) -> Any:
-            return await _next(write, info, **kwargs)
-
-        return await self.context.services.units.run(attempt, prepared or work, declared.tell, declared.outcome_of)
+        return await self.context.services.units.run(attempt, prepared or call, declared.tell, declared.outcome_of)
 
     @staticmethod
     def _check(declared: Declared, attempt: Attempt, *, holds_secret: bool) -> None:

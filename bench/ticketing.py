@@ -65,8 +65,9 @@ async def measure(ground: Ground, variant: str, clients: int, seconds: float, se
         elif variant.endswith("unindexed"):
             await owner.execute(UNINDEXED)
         if variant.startswith("full"):
-            _, count, probe, path = SERVERS["full"]
-            arguments = SERVERS["full"][0] if has_tickets else [*UVICORN, "bench.parts.ticketless:app"]
+            arguments, count, probe, path = SERVERS["full"]
+            if not has_tickets:
+                arguments = [*UVICORN, "bench.parts.ticketless:app"]
             with serving(ground, arguments, count, probe) as ports:
                 plan |= {"path": path, "ports": ports, "tokens": ground.tokens[:clients]}
                 measured = await asyncio.to_thread(child, ground, "bench.parts.load", plan)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alembic import command
+from alembic import command, op
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -45,3 +45,13 @@ def _upgrade(connection: Connection) -> list[str]:
     command.upgrade(config, "head")
     applied = [revision.revision for revision in script.iterate_revisions("head", before or "base")]
     return list(reversed(applied))
+
+
+def run_sql(migration: str) -> None:
+    """Run the .sql file beside a migration's own file, its group roles named after this database."""
+    sql = Path(migration).with_suffix(".sql").read_text(encoding="utf-8")
+    connection = op.get_bind()
+    database = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+    dbapi_connection = connection.connection.dbapi_connection
+    assert dbapi_connection is not None
+    dbapi_connection.run_async(lambda raw: raw.execute(sql.replace("{database}", database)))

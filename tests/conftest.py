@@ -56,6 +56,14 @@ def home() -> Iterator[Path]:
         embedded.erase(path)  # also ends what a test killed the owner of
 
 
+@pytest.fixture
+def port() -> int:
+    """Find a free port for a program under test."""
+    with closing(socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """Start one real PostgreSQL and one real Redis for the whole run; only the flush to disk is left out."""

@@ -18,15 +18,6 @@ from domain.seals import PROOF_FORMAT
 from tests.api.test_cli import ROOT, carbondesk, running, until
 
 
-@pytest.fixture
-def port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def login(home: Path, port: int) -> str:
     """Sign in as the admin; return the ticket."""
     [admin] = json.loads((home / "logins.json").read_text(encoding="utf-8"))

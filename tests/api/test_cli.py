@@ -78,13 +78,6 @@ def until(true: Callable[[], bool], wait_s: float = END_WAIT_S) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_a_taken_port_is_said_first_with_what_to_do_and_nothing_is_started(home: Path, port: int) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))

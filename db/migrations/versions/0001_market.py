@@ -6,9 +6,7 @@ Create Date: 2026-11-22
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from alembic import op
+from db.migrate import run_sql
 
 revision = "0001"
 down_revision = None
@@ -18,9 +16,4 @@ depends_on = None
 
 def upgrade() -> None:
     """Run 0001_market.sql with the group roles named after this database."""
-    sql = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
-    connection = op.get_bind()
-    database = connection.exec_driver_sql("SELECT current_database()").scalar_one()
-    dbapi_connection = connection.connection.dbapi_connection
-    assert dbapi_connection is not None
-    dbapi_connection.run_async(lambda raw: raw.execute(sql.replace("{database}", database)))
+    run_sql(__file__)

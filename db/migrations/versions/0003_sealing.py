@@ -7,12 +7,12 @@ Create Date: 2026-11-25
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from alembic import op
 from sqlalchemy import Connection, text
 
+from db.migrate import run_sql
 from domain.tickets import Payload, hmac_of
 
 revision = "0003"
@@ -26,12 +26,8 @@ PARTS = ("request_payload", "response_data", "before_state", "after_state")
 
 def upgrade() -> None:
     """Run 0003_sealing.sql, then give each ticket there is the HMAC of its payload."""
-    sql = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
+    run_sql(__file__)
     connection = op.get_bind()
-    database = connection.exec_driver_sql("SELECT current_database()").scalar_one()
-    dbapi_connection = connection.connection.dbapi_connection
-    assert dbapi_connection is not None
-    dbapi_connection.run_async(lambda raw: raw.execute(sql.replace("{database}", database)))
     # The only rewriting of tickets there ever was: their owner does it, before anything is sealed, and says so.
     op.execute("ALTER TABLE ticket_logs DISABLE TRIGGER append_only")
     if _fill(connection):
