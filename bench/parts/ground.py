@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -203,7 +204,8 @@ async def _drop(admin: asyncpg.Connection[asyncpg.Record]) -> None:
 
 
 def free_port() -> int:
-    for port in PORTS:
+    """Return a port nobody has, drawn at random: another bench that starts now is unlikely to draw the same."""
+    for port in random.sample(PORTS, len(PORTS)):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
