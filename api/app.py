@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import redis.asyncio
 import structlog
@@ -21,24 +22,32 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
+import db.certificates
 import db.folds
 import db.idempotency
 import db.numbers
+import db.orders
 import db.people
 import db.seal
+import db.separation
 import db.tickets
-from api import auth, logs, schema
+from api import auth, kyc, logs, schema
 from api.assets import Dashboard
-from api.books import Books, read_picture, read_sequences
+from api.books import Books, read_changes, read_picture, read_sequences
 from api.context import Context, Services
 from api.errors import Code, RequestError
 from api.events import Events, cancel, supervise
 from api.exports import EXPORTS_MAX, Exports
+from api.fanout import Fanout, Seat
 from api.feeds import Holdings, Journal
 from api.guard import Guard
-from api.http import GraphQLView
-from api.origin import client_address, secrets_of
-from api.settings import Settings, load
+from api.http import BODY_BYTES_MAX_ANONYMOUS, GraphQLView, too_large
+from api.origin import Credential, client_address, cookie_name, credential_of, secrets_of, token_of
+from api.presence import Bounds, Presence, Seen, Visit
+from api.rates import Rates
+from api.settings import Settings, SettingsError, load, require_servable
+from api.subscriptions import SHARED
+from api.throttle import Throttle
 from api.trail import Trail
 from db.desk import Desk
 from db.numbers import Numbers
@@ -58,6 +67,7 @@ LEASES_EVERY_S = 20.0
 KEYS_EVERY_S = 3_600.0
 READY_TIMEOUT_S = 2.0
 GARBAGE_MAX = 20_000  # objects made before a look for cycles: a batch makes some thousands, none of them in a cycle
+BY_LOGIN, BY_ROLE_SWITCH = "by login", "by role switch only"  # what /readyz says of append-only
 DASHBOARD = Path(__file__).parent / "_dashboard"
 log = structlog.get_logger(__name__)
 
@@ -92,7 +102,13 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         events = Events(settings.redis_url, name)
         await events.start()
         stack.push_async_callback(events.stop)
-        books = Books(events, list(CertificateType), partial(read_picture, reader), partial(read_sequences, reader))
+        books = Books(
+            events,
+            list(CertificateType),
+            partial(read_picture, reader),
+            partial(read_sequences, reader),
+            partial(read_changes, reader),
+        )
         await books.start()
         stack.push_async_callback(books.stop)
         trail = Trail(events, reader)
@@ -100,6 +116,12 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         journal, holdings = Journal(events, reader), Holdings(events, reader)
         stack.push_async_callback(journal.stop)
         stack.push_async_callback(holdings.stop)
+        callers = Callers(caller_pool)
+        presence = Presence(
+            Bounds(settings.socket_subscriptions_max, settings.session_sockets_max, settings.address_sockets_max),
+            partial(_look, callers, reader),
+        )
+        await presence.look()
         numbers = Numbers(desk_pool, client, f"carbondesk:{name}:")
         stack.push_async_callback(numbers.stop)
         passwords = auth.Passwords()
@@ -115,18 +137,26 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         await desk.start()
         stack.push_async_callback(desk.stop)
         stack.push_async_callback(units.drain)
+        throttle = Throttle(partial(db.people.signed_in_from, pool))
+        stack.push_async_callback(throttle.settle, units, is_end=True)
         chores = (
+            ("throttle", partial(throttle.watch, units)),
             ("leases", partial(_close_leases, pool)),
             ("keys", partial(_forget_old_keys, pool)),
             ("spool", partial(spool.watch, units)),
             ("folds", partial(db.folds.watch, pool)),
+            ("presence", presence.watch),
         )
         for name, work in chores:
             task = asyncio.create_task(supervise(name, work), name=name)
             stack.push_async_callback(cancel, [task])
         yield Services(
-            pool, reader, exporter, units, desk, Callers(caller_pool), books, trail, journal, holdings, passwords
+            pool, reader, exporter, units, desk, callers, books, trail, journal, holdings, passwords, presence, throttle
         )
+
+
+async def _look(callers: Callers, reader: Reader, sessions: list[UUID]) -> Seen:
+    return Seen(await callers.still(sessions), (await db.certificates.settings(reader)).public_market_data)
 
 
 async def _close_leases(pool: Pool) -> None:
@@ -152,21 +182,67 @@ def spare_collections() -> None:
 class Door:
     """Who stands at the door: makes the context of each operation."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, fanout: Fanout) -> None:
         self.services: Services | None = None
+        self.fanout = fanout
         self.proxies = settings.trusted_proxies
-        # What keeps this process from changing what is written: its login's rights, or only the role it acts as.
-        self.append_only = "by login" if settings.database_app_url else "by role switch only"
+        self.mode = settings.mode
+        self.rates = Rates(settings.session_requests_per_s, settings.address_requests_per_s)
+        self.append_only = BY_ROLE_SWITCH
 
     @property
     def open(self) -> Services:
         assert self.services is not None, "the application has not started"
         return self.services
 
+    async def look_at_login(self) -> None:
+        """Find out what keeps this process from changing what is written: its login's rights, or the role it acts as.
+
+        Raises: SettingsError in production, where the first is required.
+        """
+        if await db.separation.is_separate(self.open.pool):
+            self.append_only = BY_LOGIN
+        elif self.mode == "production":
+            raise SettingsError(
+                "CARBONDESK_ENV=production: the login of DATABASE_APP_URL owns the tables, is a superuser or may act "
+                "as their owner; docs/security.md says how to make one that is not"
+            )
+        else:
+            log.warning("append_only_by_role_switch_only", help="set DATABASE_APP_URL to a login of its own")
+
+    def admit(self, request: Request) -> None:
+        """Charge a request before anything of it is read.
+
+        Raises: RequestError (RATE_LIMITED).
+        """
+        self.rates.charge(token_of(request), client_address(request, self.proxies))
+
+    @contextlib.asynccontextmanager
+    async def room(self, request: Request) -> AsyncIterator[None]:
+        """Hold room for a large body of somebody who is signed in.
+
+        Raises: RequestError (UNAUTHENTICATED; BAD_REQUEST: too large for somebody anonymous; RATE_LIMITED).
+        """
+        caller = await auth.caller_of(self.open.callers, request)
+        if caller is None:
+            raise too_large(BODY_BYTES_MAX_ANONYMOUS)
+        with self.rates.large_body(caller.session.id):
+            yield
+
     async def of_request(self, request: Request, response: Response) -> Context:
         """Make the context of an HTTP operation."""
         caller = await auth.caller_of(self.open.callers, request)
-        return Context(**self._origin(request), caller=caller, response=response)
+        if caller and (token := token_of(request)):
+            self.rates.vouch(token)
+        replaces = caller if credential_of(request) is Credential.COOKIE else None
+        return Context(**self._origin(request), caller=caller, response=response, replaces=replaces)
+
+    def enter(self, websocket: WebSocket) -> Visit:
+        """Count a socket in.
+
+        Raises: RequestError (RATE_LIMITED).
+        """
+        return self.open.presence.enter(client_address(websocket, self.proxies) or "")
 
     async def connect(self, websocket: WebSocket, payload: dict[str, Any]) -> Caller | None:
         """Tell who opens a socket: by the payload of connection_init, else by the cookie."""
@@ -175,7 +251,7 @@ class Door:
             self.open.callers, websocket, authorization if isinstance(authorization, str) else None
         )
 
-    async def of_socket(self, websocket: WebSocket, caller: Caller | None) -> Context:
+    async def of_socket(self, websocket: WebSocket, caller: Caller | None, seat: Seat | None = None) -> Context:
         """Make the context of one operation on a socket, whose caller may have lost his rights since it was opened.
 
         Raises: RequestError (UNAUTHENTICATED).
@@ -184,7 +260,7 @@ class Door:
             caller = await self.open.callers.again(caller.session)
             if caller is None:
                 raise RequestError("This session has ended. Sign in again.", Code.UNAUTHENTICATED)
-        return Context(**self._origin(websocket), caller=caller)
+        return Context(**self._origin(websocket), caller=caller, seat=seat)
 
     def _origin(self, connection: HTTPConnection) -> Mapping[str, Any]:
         agent = connection.headers.get("user-agent")
@@ -193,8 +269,14 @@ class Door:
             "ip_address": client_address(connection, self.proxies),
             "user_agent": agent[: db.people.USER_AGENT_LENGTH_MAX] if agent else None,
             "is_secure": connection.scope.get("scheme") in ("https", "wss"),
+            "takes_cookie": cookie_name(connection) is not None,
+            "is_production": self.mode == "production",
             "secrets": secrets_of(connection),
         }
+
+    async def kyc_document(self, request: Request) -> Response:
+        """Hand out a document to an admin."""
+        return await kyc.download(request, self.of_request)
 
     async def ready(self, request: Request) -> Response:
         """Tell whether orders can be taken: the database answers."""
@@ -205,10 +287,25 @@ class Door:
         except Exception as error:  # whatever is wrong: not ready
             log.warning("not_ready", error=repr(error))
             return JSONResponse({"status": "unavailable", "database": "unreachable"}, 503)
-        ready = {"status": "ready", "database": "ok", "appendOnly": self.append_only}
+        ready = {"status": "ready", "database": "ok", "mode": self.mode, "appendOnly": self.append_only}
         return JSONResponse(
             ready | {"sealing": "stopped" if sealed["alarm"] else "ok", "sealLagSeconds": sealed["lag_s"]}
         )
+
+    async def metrics(self, request: Request) -> Response:
+        """Count what is open and what was sent, as Prometheus reads it."""
+        figures = {
+            "sockets": self.open.presence.sockets,
+            "subscriptions": self.fanout.watches,  # those that may share; others are tasks of their socket
+            "executions": len(self.fanout.runs),
+            "executed_events_total": self.fanout.executions,
+            "sent_events_total": self.fanout.sent,
+            "tasks": len(asyncio.all_tasks()),
+            "book_loads_total": self.open.books.loads,
+            "redis_connected": int(self.open.books.hears_others),
+        }
+        lines = (f"carbondesk_{name} {figure}\n" for name, figure in figures.items())
+        return Response("".join(lines), media_type="text/plain; version=0.0.4")
 
 
 async def healthy(request: Request) -> Response:
@@ -217,26 +314,45 @@ async def healthy(request: Request) -> Response:
 
 
 def create_app(settings: Settings) -> ASGIApp:
-    """Return the application of one process."""
-    door = Door(settings)
+    """Return the application of one process.
+
+    Raises: SettingsError.
+    """
+    require_servable(settings)
     built = schema.build()
-    view = GraphQLView(built, context=door.of_request, connect=door.connect, socket_context=door.of_socket)
+    fanout = Fanout(built, SHARED)
+    door = Door(settings, fanout)
+    view = GraphQLView(
+        built,
+        context=door.of_request,
+        connect=door.connect,
+        socket_context=door.of_socket,
+        gate=door,
+        fanout=fanout,
+        enter=door.enter,
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with services(settings) as door.services:
+            await door.look_at_login()
             spare_collections()
-            yield
+            try:
+                yield
+            finally:
+                await fanout.stop()
 
     routes = [
         Route("/graphql", view),
         WebSocketRoute("/graphql", view),
+        Route(kyc.PATH, door.kyc_document),
         Mount("/export", Exports(built, door.of_request)),
         Route("/healthz", healthy),
         Route("/readyz", door.ready),
+        Route("/metrics", door.metrics),
         Mount("/", Dashboard(DASHBOARD)),
     ]
-    return Guard(Starlette(routes=routes, lifespan=lifespan))
+    return Guard(Starlette(routes=routes, lifespan=lifespan), settings.allowed_hosts, settings.trusted_proxies)
 
 
 def serve_app() -> ASGIApp:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import secrets
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
@@ -13,13 +17,14 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from api.errors import Code, RequestError
-from api.origin import SESSION_COOKIES
+from api.origin import SESSION_COOKIES, cookie_name
 from db.people import Callers
 from domain.errors import Busy
 from domain.people import Caller
 
 TOKEN_BYTES = 32
 HASH_THREADS = 2  # one hash takes 20 MiB and most of 50 ms of a core: more at once would starve trading
+HASH_NICE = 10
 ARGON2_MEMORY_KIB = 19_456  # OWASP's minimum for argon2id: m = 19 MiB, t = 2, p = 1
 ARGON2_PASSES = 2
 ARGON2_LANES = 1
@@ -31,7 +36,7 @@ class Passwords:
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher(time_cost=ARGON2_PASSES, memory_cost=ARGON2_MEMORY_KIB, parallelism=ARGON2_LANES)
-        self._threads = ThreadPoolExecutor(HASH_THREADS, thread_name_prefix="argon2")
+        self._threads = ThreadPoolExecutor(HASH_THREADS, thread_name_prefix="argon2", initializer=_step_back)
         self._dummy = self._hasher.hash(secrets.token_urlsafe(TOKEN_BYTES))
 
     async def hash(self, password: str) -> str:
@@ -50,6 +55,14 @@ class Passwords:
 
     def stop(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _step_back() -> None:
+    """Let this thread wait for whoever trades; Linux has priorities of threads, others leave it as it is."""
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), HASH_NICE)
 
 
 def new_token() -> str:
@@ -82,7 +95,8 @@ async def _caller_of(callers: Callers, connection: HTTPConnection, authorization
         if caller is None:
             raise RequestError("This access token is not valid, or has ended. Sign in again.", Code.UNAUTHENTICATED)
         return caller
-    cookie = connection.cookies.get(SECURE_COOKIE) or connection.cookies.get(PLAIN_COOKIE)
+    name = cookie_name(connection)
+    cookie = connection.cookies.get(name) if name else None
     return await callers.of(cookie) if cookie else None
 
 

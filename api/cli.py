@@ -1,4 +1,5 @@
-"""The program `carbondesk`: run, serve, seal, migrate, verify, proof, retention, schema, flow, reset.
+"""The program `carbondesk`: run, serve, seal, migrate, verify, proof, retention, schema, flow, watch, reset, and more
+from `api.office`.
 
 Whatever is heavy is imported where it is used, so that the first line appears at once. What a person can put right is
 one line that says what to do; a traceback means a defect of ours.
@@ -21,13 +22,14 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
-from rich.console import Console
 from rich.progress import Progress as Bar
 from rich.progress import TaskID
 
 from api import logins as login_file
+from api import office
+from api.console import RefusedError, complaints, console
 from api.logins import LOGINS, Login
-from api.settings import Settings, SettingsError, load
+from api.settings import Settings, SettingsError, load, require_servable
 from db import embedded
 from db.embedded import EmbeddedError, Urls
 
@@ -52,12 +54,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # it would print local variables, passwords among them
 )
-console = Console(highlight=False, soft_wrap=True)
-complaints = Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-class RefusedError(Exception):
-    """Say in one sentence why a command does not do what was asked, and what to do."""
 
 
 class Progress:
@@ -89,6 +85,7 @@ def run(
 
     progress = Progress()
     settings = load()
+    require_servable(settings)
     listener = _listen(settings)
     console.print(f"[bold]carbondesk {metadata_version()}[/bold] [dim]in {settings.home}[/dim]")
     children: list[Child] = []
@@ -124,8 +121,10 @@ def serve(supervised: Annotated[int | None, typer.Option(hidden=True)] = None) -
     import uvicorn
 
     from api import supervisor
+    from api.transport import Protocol
 
     settings = load()
+    require_servable(settings)
     if supervised is None:
         listener = supervisor.listen(settings.host, settings.port)
     else:
@@ -135,12 +134,13 @@ def serve(supervised: Annotated[int | None, typer.Option(hidden=True)] = None) -
     os.environ.update(_child_environment(settings, urls))
     if supervised is None:
         console.print(f"serving on {supervisor.url_of(settings.host, settings.port)}")
+        office.say_what_is_missing(urls.database_url)
     config = uvicorn.Config(
         "api.app:serve_app",
         factory=True,
         loop="uvloop",
         http="httptools",
-        ws="websockets-sansio",
+        ws=Protocol,
         ws_max_size=WS_BYTES_MAX,
         ws_per_message_deflate=False,  # costs more CPU per event than the bytes are worth
         proxy_headers=False,  # a header must not choose the address that tickets record
@@ -335,6 +335,27 @@ def flow(supervised: Annotated[bool, typer.Option(hidden=True)] = False) -> None
 
 
 @app.command()
+def watch(
+    certificate: Annotated[str, typer.Argument(help="CEA or EUA.")] = "CEA",
+    url: Annotated[str | None, typer.Option(help="Of another API, such as ws://127.0.0.1:8000/graphql.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Stop after so long; else with Ctrl-C.")] = None,
+) -> None:
+    """Show a live order book in the terminal: the best levels, their age, and whether they can be trusted."""
+    from api import supervisor
+    from api.watch import watch as show
+
+    certificate = certificate.upper()
+    if certificate not in {"CEA", "EUA"}:
+        raise RefusedError(f"there is no certificate {certificate}: CEA and EUA are traded")
+    settings = load()
+    address = url or f"{supervisor.url_of(settings.host, settings.port)}/graphql"
+    if address.startswith("http"):
+        address = address.replace("http", "ws", 1)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(show(address, certificate, seconds))
+
+
+@app.command()
 def reset(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
@@ -360,6 +381,12 @@ def reset(
         console.print(f"deleted {path}", markup=False)
     if not gone:
         console.print(f"there is nothing to delete in {settings.home}", markup=False)
+
+
+app.add_typer(office.admin, name="admin")
+app.command("users")(office.users)
+app.add_typer(office.sessions, name="sessions")
+app.command("settings")(office.settings)
 
 
 def main() -> None:
@@ -451,6 +478,7 @@ def _prepare_market(settings: Settings, urls: Urls, progress: Progress) -> list[
     """Migrate, and fill an empty market: with the demo, or with one admin."""
     _migrate(urls.database_url, progress)
     if asyncio.run(_has_people(urls.database_url)):
+        office.say_what_is_missing(urls.database_url)
         return login_file.read(settings.home)
     from api import demo
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -12,6 +12,7 @@ from starlette.responses import Response
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
+import db.kyc
 import db.ledger
 import db.makers
 import db.orders
@@ -19,10 +20,12 @@ import db.people
 import db.proofs
 import db.tickets
 from api.auth import Passwords, clear_cookie, set_cookie
+from api.fanout import Audience
 from db.desk import Desk
 from db.people import Callers
 from db.read import Reader
 from db.unit import Pool, Units
+from domain.kyc import KycDocument
 from domain.ledger import Balance
 from domain.makers import Maker, MakerStats
 from domain.market import Order, Trade
@@ -32,11 +35,15 @@ from domain.tickets import Payload
 
 if TYPE_CHECKING:
     from api.books import Books
+    from api.fanout import Seat, Source
     from api.feeds import Holdings, Journal
+    from api.presence import Presence
+    from api.throttle import Throttle
     from api.trail import Trail
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+E = TypeVar("E")
 LOADER_BATCH_MAX = 500  # ids in one statement; a page has 100 rows
 
 
@@ -55,6 +62,8 @@ class Services:
     journal: Journal
     holdings: Holdings
     passwords: Passwords
+    presence: Presence
+    throttle: Throttle
 
 
 def loader(load: Callable[[Iterable[K]], Awaitable[Mapping[K, V]]]) -> DataLoader[K, V | None]:
@@ -83,6 +92,9 @@ class Loaders:
         self.tickets: DataLoader[str, db.tickets.TicketRecord | None] = loader(
             lambda ids: db.tickets.tickets_by_id(reader, ids)
         )
+        self.kyc_documents: DataLoader[UUID, list[KycDocument] | None] = loader(
+            lambda ids: db.kyc.documents_of(reader, ids)
+        )
         self.payloads: DataLoader[str, Payload | None] = loader(lambda ids: db.tickets.payloads_by_id(reader, ids))
         self.seals: DataLoader[str, datetime | None] = loader(lambda ids: db.proofs.sealed_at(reader, ids))
 
@@ -96,8 +108,12 @@ class Context:
     ip_address: str | None
     user_agent: str | None
     is_secure: bool = False
+    takes_cookie: bool = True  # not over plain http from elsewhere: a session in clear text is anybody's
+    is_production: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)  # what proves the session: no argument may hold it
     response: Response | None = None
+    replaces: Caller | None = None  # whose session a login in this browser takes the place of
+    seat: Seat | None = None  # of a subscription whose execution others may share
     tags: tuple[str, ...] = ()  # on every ticket of the operation
     tickets: dict[str, str] = field(default_factory=dict)  # alias of a mutation → its root ticket
     replayed: list[str] = field(default_factory=list)  # aliases answered from an idempotency key
@@ -116,7 +132,8 @@ class Context:
         """Give a new session to the client once its login has committed."""
         is_secure = self.is_secure
         self.new_token = token
-        self.afterwards = lambda response: set_cookie(response, token, expires_at, is_secure=is_secure)
+        if self.takes_cookie:
+            self.afterwards = lambda response: set_cookie(response, token, expires_at, is_secure=is_secure)
 
     def take_back(self) -> None:
         """Take the session from the client once its logout has committed."""
@@ -132,6 +149,25 @@ class Context:
     def forget(self) -> None:
         """Look everything up anew from here on: each event of a stream is an operation of its own."""
         self._loaders = None
+
+    def watch(self, source: Source[E]) -> AsyncGenerator[E, None]:
+        """Yield the events of a source: for all who watch the same with the same rights, or for this one alone."""
+        return self.seat.take(source, self._rights(source.audience)) if self.seat else source.alone()
+
+    def _rights(self, audience: Audience) -> Hashable:
+        """Name what decides what is shown: those with equal names see the same."""
+        if audience is Audience.EVERYBODY:
+            return audience
+        if self.caller is None:
+            return None
+        if audience is Audience.ROLE and self.has_role(UserRole.ADMIN):
+            return UserRole.ADMIN
+        return self.caller.user.role, self.caller.user.id
+
+    @property
+    def hides_schema(self) -> bool:
+        """Tell whether the caller may not read the schema, nor have it guessed for him."""
+        return self.is_production and self.caller is None
 
     @property
     def reader(self) -> Reader:

@@ -7,7 +7,6 @@ demo is exactly what the same deed leaves at any other time; only the tag `demo`
 import asyncio
 import contextlib
 import random
-import secrets
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -32,6 +31,8 @@ from api.flow import (
     eur_of,
 )
 from api.logins import Login
+from api.office import TAGS as CLI_TAGS
+from api.office import new_password
 from api.settings import Settings
 from api.tickets import DECLARED
 from db.embedded import Urls
@@ -46,13 +47,6 @@ SEED: Final = 20_261_122  # each demo is alike; ids, times and passwords differ
 USER_AGENT: Final = "carbondesk demo"
 ADDRESS: Final = "127.0.0.1"
 TAGS: Final = ("demo",)
-CLI_TAGS: Final = ("cli",)  # nobody is signed in when the first admin is made
-
-# Read aloud and typed without doubt: no 0/o, no 1/l/i. 20 of 31 symbols are 99 bits.
-PASSWORD_SYMBOLS: Final = "23456789abcdefghjkmnpqrstuvwxyz"  # noqa: S105 - an alphabet
-PASSWORD_GROUPS: Final = 4
-PASSWORD_GROUP_LENGTH: Final = 5
-
 ADMIN: Final = ("Helena Brandt", "admin@carbondesk.local")
 ANALYST: Final = ("Marta Nowak", "analyst@carbondesk.local")
 TRADERS: Final = (
@@ -149,12 +143,6 @@ async def _opened(settings: Settings, urls: Urls) -> AsyncIterator[Services]:
         yield opened
 
 
-def _password() -> str:
-    symbols = [secrets.choice(PASSWORD_SYMBOLS) for _ in range(PASSWORD_GROUPS * PASSWORD_GROUP_LENGTH)]
-    starts = range(0, len(symbols), PASSWORD_GROUP_LENGTH)
-    return "-".join("".join(symbols[start : start + PASSWORD_GROUP_LENGTH]) for start in starts)
-
-
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Somebody who signed in."""
@@ -242,7 +230,7 @@ class Stage:
     async def first_admin(self) -> Login:
         """Create the admin whom nobody could create through the API: user null, tag `cli`."""
         name, email = ADMIN
-        login = Login(email, _password(), UserRole.ADMIN.value, name)
+        login = Login(email, new_password(), UserRole.ADMIN.value, name)
         new = new_user(login.email, login.name, UserRole.ADMIN, login.password)
         password_hash = await self._services.passwords.hash(login.password)
         declared = DECLARED["createUser"]
@@ -275,7 +263,7 @@ class Stage:
         await self._announce(self.traders[0], 250_000, "second half of November")  # left for an admin to decide
 
     async def _create(self, name: str, email: str, role: UserRole) -> Actor:
-        login = Login(email, _password(), role.value, name)
+        login = Login(email, new_password(), role.value, name)
         asked = {"email": email, "name": name, "role": role.value, "password": login.password}
         await self.ask(self._admin, CREATE_USER, input=asked)
         return await self.sign_in(login)

@@ -5,6 +5,7 @@ from typing import Any
 
 import strawberry
 
+from api.books import SnapshotReason
 from db.stats import TimeBucket
 from domain.book import OrderSide
 from domain.errors import ErrorCode
@@ -30,6 +31,11 @@ VALUES: dict[type[Enum], dict[str, str]] = {
     },
     CertificateType: {"CEA": "China Emission Allowance.", "EUA": "EU Allowance."},
     OrderSide: {"BUY": "Gives euros for certificates.", "SELL": "Gives certificates for euros."},
+    SnapshotReason: {
+        "SUBSCRIBED": "It is the first: nothing was seen before, or too much happened since.",
+        "RESYNC": "What was seen does not lead to this book: the server's own was begun anew.",
+        "LAGGED": "You did not read fast enough, and what you missed is not remembered any more.",
+    },
     OrderType: {"LIMIT": "Trades at its price or better.", "MARKET": "Takes what the book offers."},
     TimeInForce: {
         "GTC": "Good till cancelled.",
@@ -184,6 +190,7 @@ __all__ = [
     "OrderSide",
     "OrderStatus",
     "OrderType",
+    "SnapshotReason",
     "TicketOrder",
     "TicketStatus",
     "TimeBucket",

@@ -44,6 +44,8 @@ class Code(StrEnum):
 # How graphql-core words what `api.limits` asked it to bound while it reads.
 ABORTED: Final = re.compile(r"Syntax Error: (?:Document|Source) contains (more than (\d+) [a-z ]+)\. Parsing aborted\.")
 
+SUGGESTION: Final = re.compile(r" Did you mean .*\?$", re.DOTALL)
+
 CODES: Final = frozenset(Code)
 
 
@@ -78,7 +80,10 @@ class Schema(strawberry.Schema):
     """A schema that leaves its errors to `presented`; strawberry would log those of callers too, query included."""
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        pass
+        """Take the names that graphql-core suggests from those who may not read the schema: they could guess it so."""
+        if execution_context and getattr(execution_context.context, "hides_schema", False):
+            for error in errors:
+                error.message = SUGGESTION.sub("", error.message)
 
 
 def uncoerced(errors: Iterable[GraphQLError] | None) -> bool:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import strawberry
 from strawberry.scalars import JSON
 
-from api.books import BookPicture, Level
-from api.enums import Asset, CertificateType
+from api.books import BookEvent, Delta, Heartbeat, Snapshot
+from api.enums import Asset, CertificateType, OrderSide, SnapshotReason
+from api.ladder import BookPicture, Level
 from api.scalars import BigInt
 from db.proofs import Inclusion
 from domain import ledger
@@ -120,6 +121,39 @@ class OrderBook:
         )
 
 
+@strawberry.type(description="A whole book, every level, among its changes: what is known so far is replaced by it.")
+class OrderBookSnapshot:
+    book: OrderBook = described("Every level of both sides.")
+    reason: SnapshotReason = described("Why it is sent.")
+
+
+@strawberry.type(description="What a command, or several one after the other, changed at one price.")
+class LevelChange:
+    side: OrderSide = described("BUY: a level of the bids; SELL: of the asks.")
+    price: Decimal = described("EUR per certificate.")
+    quantity: Decimal = described('Certificates at this price now, not a difference; "0" removes the level.')
+    order_count: int = described("Orders at this price now.")
+
+
+@strawberry.type(
+    description="What changed since previousSequence, where the event before ended: of one command, or merged."
+)
+class OrderBookDelta:
+    sequence: BigInt = described("The sequence of the book after this.")
+    previous_sequence: BigInt = described("The sequence on which this builds; is yours another one, subscribe again.")
+    changes: list[LevelChange] = described("Each level that is not as it was; those not named are unchanged.")
+    checksum: BigInt = described("Of the book after this, as OrderBook.checksum.")
+    at: datetime = described("The last moment this was known to be the newest book.")
+
+
+@strawberry.type(
+    description="Sent each second, whether or not anything changed: how far the database is, so that silence is seen."
+)
+class OrderBookHeartbeat:
+    sequence: BigInt = described("The newest one committed. If you are not there a second later, you miss something.")
+    at: datetime = described("When the database said so. If it stands still, the database is away and your book ages.")
+
+
 @strawberry.type(description="A figure that an action moved.")
 class FieldChange:
     path: str = described("Dotted path within the state.")
@@ -146,3 +180,32 @@ class TicketProof:
             path=[one.hex() for one in record.path],
             checkpoint=record.checkpoint,
         )
+
+
+OrderBookEvent = Annotated[
+    OrderBookSnapshot | OrderBookDelta | OrderBookHeartbeat,
+    strawberry.union("OrderBookEvent", description="What happens to a book that is followed by its changes."),
+]
+
+
+def book_event(event: BookEvent) -> OrderBookSnapshot | OrderBookDelta | OrderBookHeartbeat:
+    """Return an event as it is sent."""
+    match event:
+        case Snapshot(picture, reason):
+            depth = max(len(picture.bids), len(picture.asks))
+            return OrderBookSnapshot(book=OrderBook.of(picture, depth), reason=SnapshotReason(reason))
+        case Delta():
+            return OrderBookDelta(
+                sequence=BigInt(event.sequence),
+                previous_sequence=BigInt(event.previous_sequence),
+                changes=[
+                    LevelChange(
+                        side=OrderSide(side), price=level.price, quantity=level.quantity, order_count=level.order_count
+                    )
+                    for side, level in event.changes
+                ],
+                checksum=BigInt(event.checksum),
+                at=event.at,
+            )
+        case Heartbeat(sequence, at):
+            return OrderBookHeartbeat(sequence=BigInt(sequence), at=at)

@@ -1,9 +1,14 @@
 """Put the headers on every answer that keep a browser from doing with it what we did not mean."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.origin import Network, host_of, is_forwarded_secure
 
 # Scripts come from our own files only. Styles may be inline: Mantine writes the variables of its theme into a
 # style element when the page starts. `connect-src 'self'` covers the web socket too.
@@ -24,18 +29,53 @@ HEADERS: Final = {
 }
 
 
+# Whoever came by https once comes by https for a year.
+STRICT_TRANSPORT_SECURITY: Final = "max-age=31536000"
+PROBES: Final = frozenset({"/healthz", "/readyz"})  # asked by address, not by name
+SECURE_SCHEMES: Final = {"http": "https", "ws": "wss"}
+
+
 class Guard:
     """ASGI application around all others; a header that an answer has already is left alone."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, hosts: Sequence[str] = (), proxies: Sequence[Network] = ()) -> None:
+        """Take also the names we may be asked by (none: any), and the proxies that are believed about https."""
         self.app = app
+        self.hosts = frozenset(hosts)
+        self.proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in {"http", "websocket"}:
+            await self.app(scope, receive, send)
+            return
+        connection = HTTPConnection(scope)
+        if scope["scheme"] in SECURE_SCHEMES and is_forwarded_secure(connection, self.proxies):
+            scope = {**scope, "scheme": SECURE_SCHEMES[scope["scheme"]]}
+
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
+                if scope["scheme"] == "https":
+                    headers.setdefault("Strict-Transport-Security", STRICT_TRANSPORT_SECURITY)
             await send(message)
 
-        await self.app(scope, receive, send_guarded if scope["type"] == "http" else send)
+        app = self.app if self.is_meant(connection) else misdirected
+        await app(scope, receive, send_guarded if scope["type"] == "http" else send)
+
+    def is_meant(self, connection: HTTPConnection) -> bool:
+        """Tell whether a request names us: a page of another site may make its own name lead here."""
+        if not self.hosts or connection.scope["path"] in PROBES:
+            return True
+        return host_of(connection) in self.hosts
+
+
+async def misdirected(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse a request that names another host."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})  # before it was accepted: 403
+        return
+    message = "This host is not served here. ALLOWED_HOSTS names those that are."
+    error = {"message": message, "extensions": {"code": "BAD_REQUEST"}}
+    await JSONResponse({"errors": [error]}, 421, {"Cache-Control": "no-store"})(scope, receive, send)

@@ -10,8 +10,10 @@ Whatever arrives, the answer is JSON in the shape of GraphQL: `errors` with `ext
 
 import asyncio
 import json
+import sys
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Generic
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any, Final, Generic, Protocol
 from urllib.parse import parse_qsl
 
 from graphql import GraphQLError
@@ -19,14 +21,17 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from strawberry.schema import BaseSchema
+from starlette.websockets import WebSocket
+from strawberry.schema import Schema
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from api.errors import Code, RequestError, is_request_error, presented, presented_error, wrapped
+from api.fanout import Fanout
 from api.origin import Credential, credential_of, from_this_site, without_cookies
-from api.socket import CallerT, Connect, ContextT, SocketContext, serve_socket
+from api.presence import Presence, Visit
+from api.socket import CallerT, Connect, ContextT, House, SocketContext, serve_socket
 from api.wire import Asked, asked_of, decoded, encoded
 
 KIB: Final = 1024
@@ -52,6 +57,19 @@ STATUS_BY_CODE: Final = {
     Code.INTERNAL: 500,
 }
 
+DIGITS_MAX: Final = 20  # of a length that is read
+
+
+class Gate(Protocol):
+    """What the application knows of who may send how much."""
+
+    def admit(self, request: Request) -> None:
+        """Charge a request before anything of it is read; raises RequestError (RATE_LIMITED)."""
+
+    def room(self, request: Request) -> AbstractAsyncContextManager[None]:
+        """Hold room for a large body of somebody who is signed in; raises RequestError."""
+
+
 HttpContext = Callable[[Request, Response], Awaitable[ContextT]]
 
 
@@ -75,29 +93,36 @@ def require_same_origin(request: Request) -> None:
         raise RequestError("Requests with a session cookie are accepted from this site only.", Code.FORBIDDEN, 403)
 
 
-async def read_body(request: Request, bytes_max: int) -> bytes:
-    """Read a body of bounded size in bounded time.
+async def read_body(request: Request, bytes_max: int, enlarge: Callable[[], Awaitable[int]] | None = None) -> bytes:
+    """Read a body of bounded size in bounded time; `enlarge` is asked once, when it turns out larger, for a new bound.
 
-    Raises: RequestError (413, 408), ClientDisconnect.
+    Raises: RequestError (413, 408, and what `enlarge` raises), ClientDisconnect.
     """
-    too_large = RequestError(f"The body is larger than {bytes_max:,} bytes.", Code.BAD_REQUEST, 413, limit=bytes_max)
-    announced = request.headers.get("content-length", "0")
-    if not announced.isdecimal() or int(announced[:20]) > bytes_max:
-        raise too_large
     chunks: list[bytes] = []
     length = 0
     try:
         async with asyncio.timeout(BODY_SECONDS_MAX):
-            async for chunk in request.stream():
+            announced = request.headers.get("content-length", "0")
+            expected = int(announced[:DIGITS_MAX]) if announced.isdecimal() else sys.maxsize
+            stream = request.stream()
+            while True:
+                if max(length, expected) > bytes_max and enlarge:
+                    bytes_max, enlarge = await enlarge(), None
+                if max(length, expected) > bytes_max:
+                    raise too_large(bytes_max)
+                chunk = await anext(stream, None)
+                if chunk is None:
+                    return b"".join(chunks)
                 length += len(chunk)
-                if length > bytes_max:
-                    raise too_large
                 chunks.append(chunk)
     except TimeoutError:
         raise RequestError(
             f"The body did not arrive within {BODY_SECONDS_MAX:.0f} seconds.", Code.BAD_REQUEST, 408
         ) from None
-    return b"".join(chunks)
+
+
+def too_large(bytes_max: int) -> RequestError:
+    return RequestError(f"The body is larger than {bytes_max:,} bytes.", Code.BAD_REQUEST, 413, limit=bytes_max)
 
 
 def require_json(headers: Headers) -> None:
@@ -156,21 +181,32 @@ class GraphQLView(Generic[CallerT, ContextT]):
 
     def __init__(
         self,
-        schema: BaseSchema,
+        schema: Schema,
         *,
         context: HttpContext[ContextT],
         connect: Connect[CallerT],
         socket_context: SocketContext[CallerT, ContextT],
+        gate: Gate | None = None,
+        fanout: Fanout | None = None,
+        enter: Callable[[WebSocket], Visit] | None = None,
     ) -> None:
         """Take the schema and what only the application knows.
 
         `context` makes the context of one HTTP operation; cookies set on the response given to it are sent.
-        `connect` and `socket_context`: see `api.socket`.
+        `connect` and `socket_context`: see `api.socket`. Without a fan-out each subscription runs by itself; without
+        `enter`, which counts a socket in, nobody is looked after.
         """
         self.schema = schema
         self.context = context
-        self.connect = connect
-        self.socket_context = socket_context
+        self.gate = gate
+        alone = Presence()
+        self.house = House(
+            schema,
+            connect,
+            socket_context,
+            fanout or Fanout(schema),
+            enter or (lambda websocket: alone.enter(websocket.client.host if websocket.client else "")),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -180,7 +216,7 @@ class GraphQLView(Generic[CallerT, ContextT]):
                 return
             await response(scope, receive, send)
         else:
-            await serve_socket(self.schema, self.connect, self.socket_context, scope, receive, send)
+            await serve_socket(self.house, scope, receive, send)
 
     async def answered(self, scope: Scope, receive: Receive) -> Response:
         """Answer one HTTP request, whatever happens."""
@@ -206,39 +242,47 @@ class GraphQLView(Generic[CallerT, ContextT]):
 
         Raises: GraphQLError, ClientDisconnect.
         """
+        if self.gate:
+            self.gate.admit(request)
         operations = OPERATIONS_BY_METHOD.get(request.method)
         if operations is None:
             raise RequestError("GraphQL is served by GET and POST.", Code.BAD_REQUEST, 405)
         credential = credential_of(request)
-        if request.method == "GET":
-            asked = asked_by_get(request.scope["query_string"])
-        else:
-            require_json(request.headers)
-            if credential is Credential.COOKIE:
-                require_same_origin(request)
-            asked = asked_of(await self.read_json(request, credential))
-        if request.method == "GET" or credential is Credential.BEARER:
-            request = Request(without_cookies(request.scope), request.receive)
-        sub_response = Response()
-        context = await self.context(request, sub_response)
-        result = await self.schema.execute(
-            asked.query,
-            variable_values=asked.variables,
-            context_value=context,
-            operation_name=asked.operation_name,
-            operation_extensions=asked.extensions,
-            allowed_operation_types=operations,
-        )
-        return answer(result, media_type, sub_response)
+        async with AsyncExitStack() as held:
+            if request.method == "GET":
+                asked = asked_by_get(request.scope["query_string"])
+            else:
+                require_json(request.headers)
+                if credential is Credential.COOKIE:
+                    require_same_origin(request)
+                asked = asked_of(await self.read_json(request, credential, held))
+            if request.method == "GET" or credential is Credential.BEARER:
+                request = Request(without_cookies(request.scope), request.receive)
+            sub_response = Response()
+            context = await self.context(request, sub_response)
+            result = await self.schema.execute(
+                asked.query,
+                variable_values=asked.variables,
+                context_value=context,
+                operation_name=asked.operation_name,
+                operation_extensions=asked.extensions,
+                allowed_operation_types=operations,
+            )
+            return answer(result, media_type, sub_response)
 
-    @staticmethod
-    async def read_json(request: Request, credential: Credential) -> Any:
-        """Read a JSON body within the bounds of who sends it.
+    async def read_json(self, request: Request, credential: Credential, held: AsyncExitStack) -> Any:
+        """Read a JSON body within the bounds of who sends it; what it takes room for is held until `held` ends.
 
         Raises: RequestError, ClientDisconnect.
         """
-        bytes_max = BODY_BYTES_MAX_ANONYMOUS if credential is Credential.NONE else BODY_BYTES_MAX_SIGNED_IN
-        body = await read_body(request, bytes_max)
+
+        async def enlarge() -> int:
+            if self.gate:
+                await held.enter_async_context(self.gate.room(request))
+            return BODY_BYTES_MAX_SIGNED_IN
+
+        is_nobody = credential is Credential.NONE
+        body = await read_body(request, BODY_BYTES_MAX_ANONYMOUS, None if is_nobody else enlarge)
         try:
             return decoded(body)
         except json.JSONDecodeError as error:
@@ -281,7 +325,9 @@ def refusal(error: GraphQLError, media_type: str, status: int | None = None) -> 
     finish(response, media_type)
     if status == 405:
         response.headers["Allow"] = "GET, POST"
-    if status in {408, 413}:
+    if retry_after_s := worded["extensions"].get("retryAfter"):
+        response.headers["Retry-After"] = str(retry_after_s)
+    if status in {408, 413, 429}:
         response.headers["Connection"] = "close"  # the rest of the body is not wanted
     return response
 

@@ -32,7 +32,7 @@ from api.enums import (
     TransactionType,
     UserRole,
 )
-from domain import ledger, makers, market, people
+from domain import certificates, kyc, ledger, makers, market, people
 from domain.people import uuid_or_none
 
 ID = strawberry.ID
@@ -159,6 +159,85 @@ class CreateUserInput:
 
     def to_domain(self) -> people.NewUser:
         return people.new_user(self.email, self.name, self.role, self.password)
+
+
+@strawberry.input(description="What to change of a user; what is left out stays.")
+class UpdateUserInput:
+    name: str | None = optional("1 to 64 characters.")
+    role: UserRole | None = optional("ADMIN, ANALYST or TRADER; not while he has open orders or balances.")
+    is_active: bool | None = optional("false cancels all his open orders in the same transaction and signs him out.")
+    password: str | None = optional("Of somebody else; 15 to 128 characters; never recorded; signs him out.")
+
+    def to_domain(self) -> people.UserChange:
+        return people.check_change(people.UserChange(self.name, self.role, self.is_active, self.password))
+
+
+@strawberry.input(description="A new password of one's own.")
+class ChangePasswordInput:
+    current_password: str = described("The password so far; never recorded.")
+    new_password: str = described("15 to 128 characters; never recorded.")
+
+    def checked(self) -> str:
+        """Return the new password.
+
+        Raises: InvalidInput.
+        """
+        return people.new_password(self.current_password, self.new_password)
+
+
+@strawberry.input(description="A document that shows who somebody is.")
+class UploadKycDocumentInput:
+    kind: str = described(f"One of {', '.join(kyc.KINDS)}.")
+    file_name: str = described("1 to 128 characters; stored without folders and control characters.")
+    content_type: str = described(f"One of {', '.join(kyc.BEGINNINGS)}; the bytes must agree.")
+    content_base64: str = strawberry.field(
+        name="contentBase64", description="The file in standard base64, at most 5 MB of it; never recorded."
+    )
+
+    def to_domain(self) -> kyc.NewDocument:
+        return kyc.new_document(self.kind, self.file_name, self.content_type, self.content_base64)
+
+
+@strawberry.input(description="A trade and what the registry called its transfer.")
+class SettleTradeInput:
+    id: ID = described("The trade.")
+    registry_reference: str = described("1 to 140 characters.")
+
+
+@strawberry.input(description="What to change of a certificate; what is left out stays.")
+class UpdateCertificateInput:
+    name: str | None = optional("1 to 64 characters.")
+    description: str | None = optional("What it is; an empty text clears it.")
+    tick_size: Decimal | None = optional("EUR, a multiple of 0.01; every open order must be on it.")
+    lot_size: Decimal | None = optional(
+        "Whole certificates; what is left of every open order must be a multiple of it."
+    )
+
+    def to_domain(self) -> certificates.CertificateChange:
+        return certificates.check(
+            certificates.CertificateChange(self.name, self.description, self.tick_size, self.lot_size)
+        )
+
+
+@strawberry.input(description="What to change of the settings; what is left out stays.")
+class UpdateSettingsInput:
+    halted_certificates: list[CertificateType] | None = optional("All that are to be halted; an empty list halts none.")
+    price_band_percent: Decimal | None = described(
+        "How far from its reference price a certificate may trade, above 0 and up to 100; null removes the band.",
+        default=strawberry.UNSET,
+    )
+    public_market_data: bool | None = optional("Whether certificates, books and trades are shown to anybody.")
+
+    def to_domain(self) -> certificates.SettingsChange:
+        halted, has_band = self.halted_certificates, self.price_band_percent is not strawberry.UNSET
+        return certificates.check_settings(
+            certificates.SettingsChange(
+                halted_certificates=None if halted is None else frozenset(halted),
+                has_band=has_band,
+                price_band_percent=self.price_band_percent if has_band else None,
+                public_market_data=self.public_market_data,
+            )
+        )
 
 
 @strawberry.input(description="A bank transfer of euros that is on its way.")

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 from graphql import (
     DocumentNode,
     FieldNode,
+    FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
     GraphQLSchema,
@@ -24,7 +25,7 @@ from strawberry.extensions import SchemaExtension
 from strawberry.types.execution import ParseOptions
 
 from api.documents import fault_in, fragments_of, selected
-from api.errors import CoercionError, LimitError, RequestError
+from api.errors import Code, CoercionError, LimitError, RequestError
 from api.scalars import unstorable
 
 TOKENS_MAX: Final = 4_000  # about 20 ms of parsing
@@ -213,6 +214,22 @@ def excess_of(document: DocumentNode) -> LimitError | None:
     return too_many("pairs of fields to merge", merges, MERGES_MAX) if merges > MERGES_MAX else None
 
 
+def introspects(document: DocumentNode) -> bool:
+    """Tell whether a document asks for the schema anywhere, fragments included."""
+    waiting: list[SelectionSetNode] = [
+        node.selection_set
+        for node in document.definitions
+        if isinstance(node, OperationDefinitionNode | FragmentDefinitionNode)
+    ]
+    while waiting:
+        for node in waiting.pop().selections:
+            if isinstance(node, FieldNode) and node.name.value in INTROSPECTION_FIELDS:
+                return True
+            if isinstance(node, FieldNode | InlineFragmentNode) and node.selection_set:
+                waiting.append(node.selection_set)
+    return False
+
+
 FIGURE_SHOWN_MAX: Final = 10**9  # expanded fragments can count to figures of hundreds of digits
 
 
@@ -286,7 +303,9 @@ class CheckedDocument(SchemaExtension):
         assert operation.query is not None
         errors: list[GraphQLError] = []
         if not self.known:
-            excess = excess_of(document)
+            excess: GraphQLError | None = excess_of(document)
+            if not excess and getattr(operation.context, "hides_schema", False) and introspects(document):
+                excess = RequestError("Sign in to read the schema.", Code.UNAUTHENTICATED)
             errors = [excess] if excess else fault_in(operation.schema._schema, document)
             if not errors:
                 self.memory.keep(operation.schema._schema, operation.query, document)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from uuid import UUID
 
 import strawberry
@@ -38,12 +38,16 @@ from api.enums import (
     UserRole,
 )
 from api.figures import Balance, FieldChange, MarketMakerStats, described, id_of
-from api.inputs import OrderFilter, TicketFilter, TradeFilter, TransactionFilter
+from api.inputs import DepositFilter, OrderFilter, TicketFilter, TradeFilter, TransactionFilter
 from api.pages import FILTER, After, Connection, Counted, First, page_of
 from api.scalars import BigInt
 from db.tickets import TicketRecord
 from domain import ledger, makers, market, people
 from domain import tickets as trail
+
+if TYPE_CHECKING:
+    from api.deposits import DepositConnection
+    from api.people import KycDocument
 
 ID = strawberry.ID
 RELATED_DEPTH_MAX = 5
@@ -63,6 +67,10 @@ class User:
     kyc_status: KycStatus = described("How far the identity check has come.")
     created_at: datetime = described("When the user was created.")
 
+    def _is_own(self, info: Info) -> bool:
+        caller = info.context.caller
+        return self.is_caller or (caller is not None and caller.user.id == self.record.id)
+
     @classmethod
     def of(cls, record: people.User, *, is_caller: bool = False) -> User:
         return cls(
@@ -78,9 +86,22 @@ class User:
 
     @strawberry.field(description="Email address; to ADMIN and to the user only.")
     def email(self, info: Info) -> str | None:
-        caller = info.context.caller
-        is_own = self.is_caller or (caller is not None and caller.user.id == self.record.id)
-        return self.record.email if is_own or info.context.has_role(UserRole.ADMIN) else None
+        return self.record.email if self._is_own(info) or info.context.has_role(UserRole.ADMIN) else None
+
+    @strawberry.field(description="Why the identity check was rejected; to ADMIN and to the user only.")
+    def kyc_reason(self, info: Info) -> str | None:
+        return self.record.kyc_reason if self._is_own(info) or info.context.has_role(UserRole.ADMIN) else None
+
+    @strawberry.field(
+        description="What was uploaded for the identity check, newest first; to ADMIN and to the user only."
+    )
+    async def kyc_documents(self, info: Info) -> list[Annotated[KycDocument, strawberry.lazy("api.people")]]:
+        from api.people import KycDocument
+
+        if not (self._is_own(info) or info.context.has_role(UserRole.ADMIN)):
+            return []
+        found = await info.context.loaders.kyc_documents.load(self.record.id) or []
+        return [KycDocument.of(one) for one in found]
 
     @strawberry.field(description="Balances, one per asset; empty to those who may not see them.")
     async def balances(self, info: Info) -> list[Balance]:
@@ -119,6 +140,22 @@ class User:
             kind=TransactionConnection,
         )
 
+    @strawberry.field(
+        description="Deposits that the user announced, newest first; empty to others than ADMIN and the user.",
+        graphql_type=Annotated["DepositConnection", strawberry.lazy("api.deposits")],
+    )
+    async def deposits(
+        self,
+        info: Info,
+        filter: Annotated[DepositFilter | None, FILTER] = None,
+        first: First = None,
+        after: After = None,
+    ) -> Any:
+        from api.deposits import deposits_page
+
+        is_visible = self._is_own(info) or info.context.has_role(UserRole.ADMIN)
+        return await deposits_page(info, filter, self.record.id, first, after, visible=is_visible)
+
 
 @strawberry.type(description="A seller whose orders admins place by hand.")
 class MarketMaker:
@@ -144,11 +181,11 @@ class MarketMaker:
 
     @strawberry.field(description="The user that holds its balances; it has no password and never signs in.")
     async def user(self, info: Info) -> User | None:
-        return await _user(info, self.record.user_id)
+        return await user_by_id(info, self.record.user_id)
 
     @strawberry.field(description="The admin who created it.")
     async def created_by(self, info: Info) -> User | None:
-        return await _user(info, self.record.created_by)
+        return await user_by_id(info, self.record.created_by)
 
     @strawberry.field(description="Balances, one per asset.")
     async def balances(self, info: Info) -> list[Balance]:
@@ -238,14 +275,15 @@ async def tickets_of(
     return await page_of(info, load, wanted, Ticket.of, counted, first, after, last, before)
 
 
-async def _user(info: Info, user_id: UUID | None) -> User | None:
+async def user_by_id(info: Info, user_id: UUID | None) -> User | None:
+    """Return a user as the operation's loader finds him."""
     record = await info.context.loaders.users.load(user_id) if user_id else None
     return User.of(record) if record else None
 
 
 async def party(info: Info, user_id: UUID) -> User | None:
     """Return a party of an order or a trade, to those who may know it."""
-    return await _user(info, user_id) if info.context.may_see(user_id) else None
+    return await user_by_id(info, user_id) if info.context.may_see(user_id) else None
 
 
 async def _maker(info: Info, maker_id: UUID | None) -> MarketMaker | None:
@@ -260,34 +298,6 @@ async def _ticket(info: Info, ticket_id: str) -> Ticket | None:
         return None
     record = await info.context.loaders.tickets.load(ticket_id)
     return Ticket.of(record) if record else None
-
-
-@strawberry.type(description="A certificate and the rules of its market.")
-class Certificate:
-    certificate_type: CertificateType = described("Its type.")
-    name: str = described("Its name.")
-    description: str | None = described("What it is.")
-    tick_size: Decimal = described("Prices are multiples of this, in EUR.")
-    lot_size: Decimal = described("Quantities are multiples of this, in certificates.")
-    reference_price: Decimal | None = described("The middle of the price band, in EUR; none means no band.")
-    is_halted: bool = described("Whether new orders are refused; cancels are accepted all the same.")
-
-    @classmethod
-    def of(cls, record: market.Certificate) -> Certificate:
-        return cls(
-            certificate_type=record.certificate_type,
-            name=record.name,
-            description=record.description,
-            tick_size=record.tick_size,
-            lot_size=record.lot_size,
-            reference_price=record.reference_price,
-            is_halted=record.is_halted,
-        )
-
-    @strawberry.field(description="The newest trade.")
-    async def last_trade(self, info: Info) -> Trade | None:
-        record = await info.context.loaders.last_trades.load(self.certificate_type)
-        return Trade.of(record) if record else None
 
 
 @strawberry.type(description="An order as it stands.")
@@ -537,7 +547,7 @@ class Ticket:
 
     @strawberry.field(description="Who acted.")
     async def user(self, info: Info) -> User | None:
-        return await _user(info, self.record.ticket.user_id)
+        return await user_by_id(info, self.record.ticket.user_id)
 
     @strawberry.field(description="The market maker it was for.")
     async def market_maker(self, info: Info) -> MarketMaker | None:

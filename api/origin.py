@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final, TypeAlias
+from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
@@ -35,6 +36,46 @@ def credential_of(connection: HTTPConnection) -> Credential:
     if scheme.lower() == "bearer" and token.strip():
         return Credential.BEARER
     return Credential.COOKIE if any(connection.cookies.get(name) for name in SESSION_COOKIES) else Credential.NONE
+
+
+def cookie_name(connection: HTTPConnection) -> str | None:
+    """Tell which cookie holds a session here: the secure one over https, the plain one on loopback only, else none.
+
+    What counts is the address that the browser shows: http to this very machine goes over no wire. Over https the plain
+    one is never looked at, as other hosts of the domain could set it.
+    """
+    secure, plain = SESSION_COOKIES
+    if connection.scope.get("scheme") in ("https", "wss"):
+        return secure
+    host = host_of(connection)
+    address = parsed_address(host)
+    is_loopback = host == "localhost" or host.endswith(".localhost") or (address is not None and address.is_loopback)
+    return plain if is_loopback else None
+
+
+def host_of(connection: HTTPConnection) -> str:
+    """Return the name a request asks for, without port; empty when it is none."""
+    try:
+        return urlsplit(f"//{connection.headers.get('host', '')}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def token_of(connection: HTTPConnection, authorization: str | None = None) -> str | None:
+    """Return what a request proves its session with, if anything; a bearer token outranks a cookie."""
+    header = authorization or connection.headers.get("authorization", "")
+    scheme, _, token = header.strip().partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip()
+    name = cookie_name(connection)
+    return (connection.cookies.get(name) if name else None) or None
+
+
+def is_forwarded_secure(connection: HTTPConnection, proxies: Sequence[Network]) -> bool:
+    """Tell whether a trusted proxy in front of us was asked over https."""
+    peer = parsed_address(connection.client.host if connection.client else "")
+    said = connection.headers.get("x-forwarded-proto", "").rpartition(",")[2].strip().lower()
+    return said == "https" and peer is not None and is_trusted(peer, proxies)
 
 
 def from_this_site(connection: HTTPConnection) -> bool | None:

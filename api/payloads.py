@@ -8,17 +8,22 @@ from typing import Any
 import strawberry
 from strawberry.scalars import JSON
 
+from api.certificates import Certificate, Settings
 from api.context import Info
 from api.deposits import Deposit
 from api.enums import ErrorCode, TicketStatus
 from api.figures import Balance
 from api.objects import AssetTransaction, MarketMaker, Order, Trade, User
+from api.people import KycDocument
 from db.idempotency import Kept
 from db.unit import Refusal
+from domain.certificates import CertificateOutcome, SettingsOutcome
+from domain.kyc import KycOutcome
 from domain.ledger import TransactionOutcome
 from domain.makers import MakerOutcome
 from domain.market import CancelledOutcome, PlacedOutcome
-from domain.people import DepositOutcome, LoginOutcome, UserOutcome
+from domain.people import DepositOutcome, LoginOutcome, PasswordOutcome, SessionsOutcome, UserOutcome
+from domain.settlements import SettledOutcome, SettledTogetherOutcome
 
 ID = strawberry.ID
 
@@ -141,15 +146,75 @@ class OrderPayload(MutationPayload):
 @strawberry.type(description="A user as the action left him.")
 class UserPayload(MutationPayload):
     user: User | None = strawberry.field(description="The user.")
+    cancelled_orders: list[Order] = strawberry.field(description="Orders cancelled because he became inactive.")
+    sessions_revoked: int | None = strawberry.field(description="How many of his sessions were ended.")
+    expires_at: datetime | None = strawberry.field(
+        description="When the new session ends at the latest; after changePassword only."
+    )
+
+    @strawberry.field(
+        description="Bearer token of the new session, once, after changePassword only; browsers get a cookie."
+    )
+    def access_token(self, info: Info) -> str | None:
+        return None if self.expires_at is None else info.context.new_token
 
     @classmethod
-    def parts(cls, outcome: UserOutcome) -> dict[str, Any]:
-        return {"user": User.of(outcome.user)}
+    def parts(cls, outcome: UserOutcome | PasswordOutcome | SessionsOutcome) -> dict[str, Any]:
+        cancelled = outcome.cancelled_orders if isinstance(outcome, UserOutcome) else ()
+        ended = len(outcome.session_ids) if isinstance(outcome, SessionsOutcome) else outcome.sessions_revoked
+        return {
+            "user": User.of(outcome.user),
+            "cancelled_orders": [Order.of(order) for order in cancelled],
+            "sessions_revoked": ended,
+            "expires_at": outcome.session.expires_at if isinstance(outcome, PasswordOutcome) else None,
+        }
 
 
-@strawberry.type(description="A user whose identity check was decided.")
-class KycPayload(UserPayload):
-    pass
+@strawberry.type(description="A user whose identity check went on.")
+class KycPayload(MutationPayload):
+    user: User | None = strawberry.field(description="The user.")
+    document: KycDocument | None = strawberry.field(description="The document that was uploaded.")
+
+    @classmethod
+    def parts(cls, outcome: KycOutcome) -> dict[str, Any]:
+        document = KycDocument.of(outcome.document) if outcome.document else None
+        return {"user": User.of(outcome.user), "document": document}
+
+
+@strawberry.type(description="A trade as its settlement left it.")
+class TradePayload(MutationPayload):
+    trade: Trade | None = strawberry.field(description="The trade.")
+
+    @classmethod
+    def parts(cls, outcome: SettledOutcome) -> dict[str, Any]:
+        return {"trade": Trade.of(outcome.trade)}
+
+
+@strawberry.type(description="Trades as their settlements left them.")
+class SettleTradesPayload(MutationPayload):
+    trades: list[Trade] = strawberry.field(description="The trades, in the order asked for.")
+
+    @classmethod
+    def parts(cls, outcome: SettledTogetherOutcome) -> dict[str, Any]:
+        return {"trades": [Trade.of(trade) for trade in outcome.trades]}
+
+
+@strawberry.type(description="A certificate as the action left it.")
+class CertificatePayload(MutationPayload):
+    certificate: Certificate | None = strawberry.field(description="The certificate.")
+
+    @classmethod
+    def parts(cls, outcome: CertificateOutcome) -> dict[str, Any]:
+        return {"certificate": Certificate.of(outcome.certificate)}
+
+
+@strawberry.type(description="The settings as the action left them.")
+class SettingsPayload(MutationPayload):
+    settings: Settings | None = strawberry.field(description="The settings.")
+
+    @classmethod
+    def parts(cls, outcome: SettingsOutcome) -> dict[str, Any]:
+        return {"settings": Settings.of(outcome.settings)}
 
 
 @strawberry.type(description="A deposit as the action left it.")

@@ -6,21 +6,25 @@ from typing import Annotated, Any
 
 import strawberry
 
+import db.certificates
 import db.idempotency
 import db.makers
 import db.orders
 import db.people
 import db.proofs
+import db.sessions
 from api.books import read_picture
+from api.certificates import Certificate, Settings
 from api.context import Info
-from api.deposits import Deposit
+from api.deposits import DepositConnection, deposits_page
 from api.enums import CertificateType, TicketOrder, TimeBucket, UserRole
 from api.errors import Code, RequestError
 from api.figures import OrderBook, TicketProof
 from api.inputs import DepositFilter, MarketMakerFilter, OrderFilter, TicketFilter, TradeFilter, UserFilter
-from api.objects import Certificate, MarketMaker, Order, OrderBy, Ticket, Trade, User, tickets_of
+from api.objects import MarketMaker, Order, OrderBy, Ticket, Trade, User, tickets_of
 from api.pages import FILTER, After, Before, Connection, First, Last, page_of
 from api.payloads import AttemptOutcome
+from api.people import Session
 from api.policy import Allow, Policy
 from api.stats import TicketStats
 from api.tickets import DECLARED
@@ -77,17 +81,17 @@ class Query:
         record = await info.context.loaders.makers.load(maker_id) if maker_id else None
         return MarketMaker.of(record) if record else None
 
-    @query(Policy.ANYONE, "The certificates that are traded. Public market data.")
+    @query(Policy.PUBLIC, "The certificates that are traded. Public market data.")
     async def certificates(self, info: Info) -> list[Certificate]:
         return [Certificate.of(record) for record in await db.orders.certificates(info.context.reader)]
 
-    @query(Policy.ANYONE, "The whole book of a certificate as committed. Public market data.")
+    @query(Policy.PUBLIC, "The whole book of a certificate as committed. Public market data.")
     async def order_book(self, info: Info, certificate_type: Which, depth: Depth = DEPTH) -> OrderBook:
         wanted = checked_depth(depth)
         return OrderBook.of(await read_picture(info.context.reader, certificate_type), wanted)
 
     @query(
-        Policy.ANYONE, "Trades, newest first. Public market data; parties are shown to ADMIN, ANALYST and themselves."
+        Policy.PUBLIC, "Trades, newest first. Public market data; parties are shown to ADMIN, ANALYST and themselves."
     )
     async def trades(
         self,
@@ -216,7 +220,11 @@ class Query:
         record = await info.context.loaders.users.load(user_id)
         return User.of(record) if record else None
 
-    @query(Policy.OWNER, "Announced deposits, newest first; others than ADMIN see their own.")
+    @strawberry.field(
+        description="Announced deposits, newest first; others than ADMIN see their own.",
+        graphql_type=DepositConnection,
+        extensions=[Allow(Policy.OWNER)],
+    )
     async def deposits(
         self,
         info: Info,
@@ -225,9 +233,26 @@ class Query:
         after: After = None,
         last: Last = None,
         before: Before = None,
-    ) -> Connection[Deposit]:
+    ) -> Any:
         own = None if info.context.has_role(UserRole.ADMIN) else info.context.user.id
-        wanted = DepositFilter.to_db(filter, user_id=own)
-        return await page_of(
-            info, db.people.deposits_page, wanted, Deposit.of, db.people.deposits_where, first, after, last, before
-        )
+        return await deposits_page(info, filter, own, first, after, last, before)
+
+    @query(Policy.SIGNED_IN, "The open sessions of the caller, newest first; for ADMIN of anybody; of others: none.")
+    async def sessions(
+        self,
+        info: Info,
+        user_id: Annotated[
+            strawberry.ID | None, strawberry.argument(description="Whose; one's own when not given.")
+        ] = None,
+    ) -> list[Session]:
+        caller = info.context.caller
+        assert caller is not None
+        wanted = caller.user.id if user_id is None else uuid_or_none(user_id)
+        if wanted is None or (wanted != caller.user.id and not info.context.has_role(UserRole.ADMIN)):
+            return []
+        found = await db.sessions.sessions_of(info.context.reader, wanted)
+        return [Session.of(one, is_current=one.id == caller.session.id) for one in found]
+
+    @query(Policy.SIGNED_IN, "What holds for the whole market.")
+    async def settings(self, info: Info) -> Settings:
+        return Settings.of(await db.certificates.settings(info.context.reader))

@@ -5,6 +5,7 @@ from functools import cache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.name_converter import NameConverter
 
+from api import rights
 from api.errors import Schema
 from api.limits import EXTENSIONS
 from api.mutations import Mutation
@@ -26,14 +27,19 @@ def config() -> StrawberryConfig:
 
 
 def build() -> Schema:
-    """Return the schema; the ticket hook stands last, closest to the resolvers."""
-    return Schema(
+    """Return the schema; the ticket hook stands last, closest to the resolvers.
+
+    Raises: TypeError when nobody has said who sees a field.
+    """
+    schema = Schema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
         extensions=[*EXTENSIONS, Tickets],
         config=config(),
     )
+    rights.require_declared(schema._schema)
+    return schema
 
 
 def sdl() -> str:

@@ -1,11 +1,12 @@
 """What an operator may set, read from the environment once at start.
 
-Limits, lifetimes and other constants are not settings: they stand beside the rule they bound.
+Limits, lifetimes and other constants are not settings: they stand beside the rule they bound. The exceptions are
+bounds that depend on who stands in front of us: how many sockets come from one client or one address.
 """
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -31,6 +32,10 @@ class Settings(BaseSettings):
     home: Path = Field(default=Path(".carbondesk"), validation_alias="CARBONDESK_HOME", validate_default=True)
     """Folder of the embedded servers, their passwords and the demo logins."""
 
+    # The other: a field named `mode` would read $MODE, which is anybody's.
+    mode: Literal["development", "production"] = Field(default="development", validation_alias="CARBONDESK_ENV")
+    """Production hides the schema from strangers and refuses to start where the API could change what is written."""
+
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
 
@@ -52,8 +57,26 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     """Proxies in front of us, as addresses or networks with commas between; only they may say who the client is."""
 
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names that browsers may ask us by, with commas between; none means any."""
+
+    session_requests_per_s: Annotated[int, Field(ge=1)] = 500
+    """What one session may ask of a process; ten seconds of it at once."""
+
+    address_requests_per_s: Annotated[int, Field(ge=1)] = 200
+    """What an address may ask of a process without a session; ten seconds of it at once."""
+
     demo: bool = True
     """Whether a first start fills the market with demo people, orders and trades."""
+
+    socket_subscriptions_max: Annotated[int, Field(ge=1)] = 32
+    """Operations that one web socket runs at once."""
+
+    session_sockets_max: Annotated[int, Field(ge=1)] = 16
+    """Web sockets that one session has open at once, in each process."""
+
+    address_sockets_max: Annotated[int, Field(ge=1)] = 64
+    """Web sockets that one address without a session has open at once, in each process; raise it behind a proxy."""
 
     @field_validator("home")
     @classmethod
@@ -75,12 +98,29 @@ class Settings(BaseSettings):
     def _networks(cls, proxies: object) -> object:
         return [part.strip() for part in proxies.split(",") if part.strip()] if isinstance(proxies, str) else proxies
 
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _hosts(cls, hosts: object) -> object:
+        return [part.strip().lower() for part in hosts.split(",") if part.strip()] if isinstance(hosts, str) else hosts
+
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(REDIS_SCHEMES):
             raise ValueError(f"must start with {' or '.join(REDIS_SCHEMES)}")
         return url
+
+
+def require_servable(settings: Settings) -> None:
+    """Refuse to serve in production with one login for everything.
+
+    Raises: SettingsError.
+    """
+    if settings.mode == "production" and settings.database_app_url is None:
+        raise SettingsError(
+            "CARBONDESK_ENV=production: set DATABASE_APP_URL to a login of its own for the API, one that does not own "
+            "the database; with one login, whoever takes the API over can change tickets. docs/security.md says how"
+        )
 
 
 def load() -> Settings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -13,14 +14,20 @@ import db.orders
 from api.context import Info
 from api.enums import CertificateType, UserRole
 from api.errors import Code, RequestError
-from api.figures import Balance, OrderBook
+from api.fanout import Audience, Events, variables_of
+from api.figures import Balance, OrderBook, OrderBookEvent, book_event
 from api.inputs import OrderFilter, TicketFilter
 from api.objects import Order, Ticket, Trade
 from api.pages import FILTER
 from api.policy import Allow, Policy
 from api.queries import DEPTH, Depth, Which, checked_depth
+from api.scalars import BigInt
+from api.sources import BookChanges, WholeBooks
 from domain.errors import DomainError
 from domain.people import uuid_or_none
+
+SHARED = frozenset({"orderBook", "orderBookChanges", "trades", "orders", "tickets"})
+"""Subscriptions that are executed once for all who ask the same with the same rights."""
 
 NO_ORDERS = db.orders.OrderFilter(ids=())
 
@@ -33,7 +40,7 @@ def subscription(policy: Policy, description: str) -> Any:
 @strawberry.type(description="Everything that can be watched.")
 class Subscription:
     @subscription(
-        Policy.ANYONE,
+        Policy.PUBLIC,
         "Whole books: the newest at once, after each change (a slow watcher skips to the newest), at least every 5 s. "
         "Public market data.",
     )
@@ -41,12 +48,39 @@ class Subscription:
         self, info: Info, certificate_type: Which, depth: Depth = DEPTH
     ) -> AsyncGenerator[OrderBook, None]:
         wanted = checked_depth(depth)
-        async with aclosing(info.context.services.books.watch(certificate_type)) as pictures:
+        source = WholeBooks(info.context.services.books, certificate_type)
+        async with aclosing(info.context.watch(source)) as pictures:
             async for picture in pictures:
                 yield OrderBook.of(picture, wanted)
 
     @subscription(
-        Policy.ANYONE,
+        Policy.PUBLIC,
+        "The whole book, every level, then each change of it, in order and without a gap, and a heartbeat each second. "
+        "A slow watcher gets several changes as one; one that was too slow, or that the server could not keep on, gets "
+        "a whole book again, which says why. Public market data.",
+    )
+    async def order_book_changes(
+        self,
+        info: Info,
+        certificate_type: Which,
+        after_sequence: Annotated[
+            BigInt | None,
+            strawberry.argument(
+                description="The last sequence you have seen, to go on from there: the first change then starts from "
+                "it. When too much has happened since, you get a whole book as if this had not been given."
+            ),
+        ] = None,
+    ) -> AsyncGenerator[OrderBookEvent, None]:
+        if after_sequence is not None and after_sequence < 0:
+            raise RequestError("afterSequence is a sequence, 0 or more.", Code.BAD_REQUEST, field="afterSequence")
+        own = variables_of(info._raw_info.field_nodes[0], "afterSequence")
+        source = BookChanges(info.context.services.books, certificate_type, after_sequence, own)
+        async with aclosing(info.context.watch(source)) as events:
+            async for event in events:
+                yield book_event(event)
+
+    @subscription(
+        Policy.PUBLIC,
         "Trades as they are committed, each once, from now on, in the order of each book. Public market data; parties "
         "are shown to ADMIN, ANALYST and themselves.",
     )
@@ -57,7 +91,9 @@ class Subscription:
             CertificateType | None, strawberry.argument(description="Of one certificate; all when not given.")
         ] = None,
     ) -> AsyncGenerator[Trade, None]:
-        async with aclosing(info.context.services.journal.trades(certificate_type)) as records:
+        journal = info.context.services.journal
+        source = Events(("trades", certificate_type), Audience.ROLE, partial(journal.trades, certificate_type))
+        async with aclosing(info.context.watch(source)) as records:
             async for record in records:
                 info.context.forget()
                 yield Trade.of(record)
@@ -72,7 +108,9 @@ class Subscription:
     ) -> AsyncGenerator[Order, None]:
         own = info.context.user.id if info.context.has_role(UserRole.TRADER) else None
         wanted = OrderFilter.to_db(filter, user_id=own) or NO_ORDERS
-        async with aclosing(info.context.services.journal.orders(wanted)) as records:
+        journal = info.context.services.journal
+        source = Events(("orders", repr(wanted)), Audience.ROLE, partial(journal.orders, wanted))
+        async with aclosing(info.context.watch(source)) as records:
             async for record in records:
                 info.context.forget()
                 yield Order.of(record)
@@ -112,7 +150,9 @@ class Subscription:
     ) -> AsyncGenerator[Ticket, None]:
         wanted = (filter or TicketFilter()).inner(sees_payloads=info.context.has_role(UserRole.ADMIN))
         try:
-            async with aclosing(info.context.services.trail.follow(wanted, after)) as records:
+            trail = info.context.services.trail
+            source = Events(("tickets", repr(wanted)), Audience.ROLE, partial(trail.follow, wanted, after))
+            async with aclosing(info.context.watch(source)) as records:
                 async for record in records:
                     info.context.forget()
                     yield Ticket.of(record)

@@ -24,6 +24,7 @@ from api.errors import Code, RequestError, root_of, uncoerced
 from api.payloads import MutationPayload
 from api.policy import Policy, refusal
 from api.scalars import escaped
+from api.throttle import GuessRefused
 from db import idempotency, ids
 from db.batch import Command
 from db.outcomes import reader
@@ -42,7 +43,9 @@ EXPOSED = (
     "change it where others may have seen it."
 )
 WRONG_FORM = "An argument of the request has the wrong form."
-ARGUMENTS = frozenset({"input", "id", "userId", "sessionId", "marketMakerId", "certificateType"})
+ARGUMENTS = frozenset(
+    {"input", "id", "userId", "sessionId", "marketMakerId", "certificateType", "price", "reason", "registryReference"}
+)
 # What a field returns for the desk, and what the desk makes of it.
 COMMANDS: Mapping[type[Any], type[Any]] = {Place: PlacedOutcome, Cancel: CancelledOutcome}
 T = TypeVar("T")
@@ -320,9 +323,14 @@ class Tickets(SchemaExtension):
         if isinstance(error, Fault):
             raise error
         units, story = self.context.services.units, declared.tell(attempt.request, None)
-        if isinstance(error, DomainError):
-            ticket_id = await units.record(attempt, story, error.code, error.message)
-            return Answer(ticket_id, refusal=Refusal.of(error))
+        refused = error.refusal if isinstance(error, GuessRefused) else error
+        if isinstance(error, GuessRefused) and error.ticket_id:
+            return Answer(error.ticket_id, refusal=Refusal.of(error.refusal))
+        if isinstance(refused, DomainError):
+            ticket_id = await units.record(attempt, story, refused.code, refused.message)
+            if isinstance(error, GuessRefused) and error.told:
+                error.told(ticket_id)
+            return Answer(ticket_id, refusal=Refusal.of(refused))
         raise Fault(await units.record(attempt, story, Code.INTERNAL, "Internal error.")) from error
 
     async def _record_uncoerced(self) -> None:

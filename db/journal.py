@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy import select
 
 from db import tables
 from db.market import order_of, trade_of
-from db.orders import TradeFilter, trades_where
+from db.orders import Level, TradeFilter, trades_where
 from db.read import Reader
 from db.tables import Row
 from domain import money
+from domain.book import OrderSide
 from domain.market import EventKind, Order, OrderStatus, Trade
 from domain.money import CertificateType
 
@@ -59,6 +61,40 @@ async def entries_after(reader: Reader, certificate_type: CertificateType, seque
     touched |= {order_id for row in made for order_id in (row["buy_order_id"], row["sell_order_id"])}
     standing = await _orders_at(reader, certificate_type, sequence, touched)
     return [_entry(event, fills.get(event["sequence"], []), standing) for event in journal]
+
+
+# The last word on each level counts: quantities are absolute.
+_LEVELS_BETWEEN = """
+WITH between AS MATERIALIZED (
+    SELECT sequence, level_changes FROM book_events
+    WHERE certificate_type = :certificate_type AND sequence > :after AND sequence <= :until
+), last AS (
+    SELECT DISTINCT ON (change->>0, (change->>1)::numeric)
+           change->>0 AS side, change->>1 AS price, change->>2 AS quantity, (change->>3)::integer AS orders
+    FROM between CROSS JOIN LATERAL jsonb_array_elements(level_changes) WITH ORDINALITY AS listed(change, place)
+    ORDER BY change->>0, (change->>1)::numeric, sequence DESC, place DESC
+)
+SELECT (SELECT count(*) FROM between) AS events, last.* FROM (SELECT) AS always LEFT JOIN last ON true
+"""
+
+
+async def levels_between(
+    reader: Reader, certificate_type: CertificateType, after: int, until: int
+) -> list[Level] | None:
+    """Return each level that was changed after one sequence up to another, as it was then; None: not all is stored."""
+    rows = await reader.sql(_LEVELS_BETWEEN, certificate_type=certificate_type.value, after=after, until=until)
+    if rows[0]["events"] != until - after:
+        return None
+    return [
+        Level(
+            OrderSide(row["side"]),
+            money.eur(Decimal(row["price"])),
+            money.whole(Decimal(row["quantity"])),
+            row["orders"],
+        )
+        for row in rows
+        if row["side"] is not None
+    ]
 
 
 # Trades never change: what an order had traded at a sequence is what it has now less the trades since.

@@ -331,6 +331,7 @@ owed AS (
         AND r.action = CASE
         WHEN t.action_type IN ('ORDER_PLACED', 'MM_ORDER_PLACED') THEN 'PLACED'
         WHEN t.action_type IN ('TRADE_EXECUTED', 'MM_TRADE_EXECUTED') THEN 'TRADE'
+        WHEN t.action_type = 'TRADE_SETTLED' AND t.entity_id IS NULL THEN NULL  -- of several: each has its own
         WHEN t.action_type NOT IN ('ORDER_CANCELLED', 'MM_ORDER_CANCELLED') THEN t.action_type
         WHEN t.entity_type = 'ORDER' THEN 'CANCELLED' END)
 SELECT ticket_id AS ticket, t.action_type AS action, t.status, effect, coalesce(d.n, 0) AS found,

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from db import tables
 from db.market import certificate_of, order_of, trade_of
@@ -144,7 +145,7 @@ async def certificates(reader: Reader) -> list[Certificate]:
 
 async def last_trades(reader: Reader) -> dict[CertificateType, Trade]:
     """Return the newest trade of each certificate that has one."""
-    statement = trades_where(TradeFilter()).distinct(trades.certificate_type)
+    statement = trades_where(TradeFilter()).ext(distinct_on(trades.certificate_type))
     statement = statement.order_by(trades.certificate_type, trades.sequence.desc(), trades.position.desc())
     return {CertificateType(row["certificate_type"]): trade_of(row) for row in await reader.rows(statement)}
 

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import asyncpg
 from sqlalchemy import ColumnElement, Select, select
 
-from db import ledger, market, tables
+from db import ledger, tables
 from db.ledger import Posting
 from db.read import Key, Page, Reader, Window, during, page
 from db.tables import Row
@@ -41,6 +41,7 @@ SESSION_ABSOLUTE = timedelta(hours=8)  # a working day
 SESSION_IDLE = timedelta(minutes=30)
 SEEN_EVERY = timedelta(minutes=1)  # how exactly last_seen_at is kept, to spare a write per request
 USER_AGENT_LENGTH_MAX = 512
+SESSIONS_LOOKED_AT_MAX = 200  # the newest of a user, to know the addresses he signs in from
 assert SEEN_EVERY < SESSION_IDLE < SESSION_ABSOLUTE
 
 
@@ -54,6 +55,7 @@ def user_of(row: Row) -> User:
         is_active=row["is_active"],
         kyc_status=KycStatus(row["kyc_status"]),
         created_at=row["created_at"],
+        kyc_reason=row["kyc_reason"],
     )
 
 
@@ -108,6 +110,19 @@ class Callers:
         """
         row = await self._pool.fetchrow(f"{_CALLER} AND s.id = $2", SEEN_EVERY, session.id)
         return _caller_of(row) if row else None
+
+    async def still(self, sessions: Sequence[UUID]) -> dict[UUID, Caller]:
+        """Return who still holds these sessions, which a look does not make seen.
+
+        Raises: Busy.
+        """
+        rows = await self._pool.fetch(
+            f"{_CALLER} AND s.id = ANY($2::uuid[]) AND s.last_seen_at > clock_timestamp() - $3::interval",
+            SEEN_EVERY,
+            list(sessions),
+            SESSION_IDLE,
+        )
+        return {row["session_id"]: _caller_of(row) for row in rows}
 
     async def _look_up(self) -> None:
         """Look up who has asked, then who asked meanwhile, until nobody waits."""
@@ -181,6 +196,39 @@ async def credentials(pool: Pool, email: str) -> tuple[User, str] | None:
     return (user_of(row), row["password_hash"]) if row else None
 
 
+async def id_of(pool: Pool, email: str) -> UUID | None:
+    """Return who has an email address."""
+    row = await pool.fetchrow("SELECT id FROM users WHERE lower(email) = lower($1)", email.strip())
+    return row["id"] if row else None
+
+
+async def sign_in(write: Write, user: User, verified_hash: str, token: str) -> LoginOutcome:
+    """Open a session of a user whose password was verified before this transaction.
+
+    Raises: InvalidCredentials (it was changed, or he deactivated, meanwhile: that ended all sessions but this one).
+    Locks: the user FOR SHARE, so that whoever changes his rights comes before or after.
+    """
+    row = await write.connection.fetchrow(
+        "SELECT * FROM users WHERE id = $1 AND is_active AND can_sign_in AND password_hash = $2 FOR SHARE",
+        user.id,
+        verified_hash,
+    )
+    if row is None:
+        raise errors.InvalidCredentials(people.WRONG_CREDENTIALS)
+    return await open_session(write, user_of(row), token)
+
+
+async def signed_in_from(pool: Pool, email: str) -> list[str]:
+    """Return the addresses that a user has lately signed in from."""
+    rows = await pool.fetch(
+        "SELECT DISTINCT ip_address FROM (SELECT s.ip_address FROM users u JOIN user_sessions s ON s.user_id = u.id"
+        " WHERE lower(u.email) = lower($1) AND s.ip_address IS NOT NULL ORDER BY s.created_at DESC LIMIT $2) AS lately",
+        email.strip(),
+        SESSIONS_LOOKED_AT_MAX,
+    )
+    return [row["ip_address"] for row in rows]
+
+
 async def open_session(write: Write, user: User, token: str) -> LoginOutcome:
     """Store a new session; the token itself is never stored."""
     attempt = write.attempt
@@ -250,27 +298,6 @@ async def insert(write: Write, user: User, password_hash: str | None) -> None:
         raise errors.EmailTaken(f"{user.email} belongs to another user already.", field="email") from error
 
 
-async def approve_kyc(write: Write, user_id: str) -> UserOutcome:
-    """Let a user trade.
-
-    Raises: UserNotFound, AlreadyDecided.
-    Locks: the market, since this changes the right to trade; then the user.
-    """
-    await market.lock(write)
-    row = await write.connection.fetchrow(
-        "SELECT * FROM users WHERE id = $1 AND can_sign_in FOR NO KEY UPDATE", people.uuid_or_none(user_id)
-    )
-    if row is None:
-        raise errors.UserNotFound("There is no such user.", field="userId", id=user_id)
-    before = user_of(row)
-    if before.kyc_status is KycStatus.APPROVED:
-        raise errors.AlreadyDecided("The KYC of this user is APPROVED already.", field="userId", status="APPROVED")
-    await write.connection.execute(
-        "UPDATE users SET kyc_status = 'APPROVED', updated_at = $2 WHERE id = $1", before.id, write.now
-    )
-    return UserOutcome(replace(before, kyc_status=KycStatus.APPROVED), before)
-
-
 # ------------------------------------------------------------------------------------------------------------ deposits
 
 
@@ -315,10 +342,7 @@ async def approve_deposit(write: Write, deposit_id: str) -> DepositOutcome:
     Raises: NotFound, AlreadyDecided, InvalidAmount.
     Locks: the deposit, then the account.
     """
-    row = await write.connection.fetchrow(
-        "SELECT * FROM deposits WHERE id = $1 FOR NO KEY UPDATE", people.uuid_or_none(deposit_id)
-    )
-    before = people.decide_deposit(deposit_of(row) if row else None, deposit_id)
+    before = await _deposit_to_decide(write, deposit_id)
     accounts = await ledger.lock(write, [(before.user_id, None, Asset.EUR)])
     cents = money.amount(Asset.EUR, before.amount)
     posting = Posting(
@@ -328,15 +352,38 @@ async def approve_deposit(write: Write, deposit_id: str) -> DepositOutcome:
         created_by=write.attempt.user_id,
     )
     await ledger.post(write, accounts, [posting])
+    return await _decided(write, before, DepositStatus.APPROVED, None)
+
+
+async def reject_deposit(write: Write, deposit_id: str, reason: str) -> DepositOutcome:
+    """Refuse an announced transfer; the trader reads the reason.
+
+    Raises: InvalidInput, NotFound, AlreadyDecided.
+    Locks: the deposit.
+    """
+    checked = people.reason(reason)
+    return await _decided(write, await _deposit_to_decide(write, deposit_id), DepositStatus.REJECTED, checked)
+
+
+async def _deposit_to_decide(write: Write, deposit_id: str) -> Deposit:
+    row = await write.connection.fetchrow(
+        "SELECT * FROM deposits WHERE id = $1 FOR NO KEY UPDATE", people.uuid_or_none(deposit_id)
+    )
+    return people.decide_deposit(deposit_of(row) if row else None, deposit_id)
+
+
+async def _decided(write: Write, before: Deposit, status: DepositStatus, reason: str | None) -> DepositOutcome:
+    after = replace(before, status=status, reason=reason, decided_at=write.now, decided_by=write.attempt.user_id)
     await write.connection.execute(
-        "UPDATE deposits SET status = 'APPROVED', decided_at = $2, decided_by = $3 WHERE id = $1",
-        before.id,
-        write.now,
-        write.attempt.user_id,
+        "UPDATE deposits SET status = $2, reason = $3, decided_at = $4, decided_by = $5 WHERE id = $1",
+        after.id,
+        after.status,
+        after.reason,
+        after.decided_at,
+        after.decided_by,
     )
     write.root.related = (before.ticket_id,)
-    approved = replace(before, status=DepositStatus.APPROVED, decided_at=write.now, decided_by=write.attempt.user_id)
-    return DepositOutcome(approved, before)
+    return DepositOutcome(after, before)
 
 
 # ------------------------------------------------------------------------------------------------------------- reading

@@ -66,6 +66,7 @@ users = Table(
     Column("created_at", INSTANT),
     Column("updated_at", INSTANT),
     Column("can_sign_in", Boolean, info=DEFAULTED),
+    Column("kyc_reason", Text, info=DEFAULTED),
 )
 
 user_sessions = Table(
@@ -414,8 +415,32 @@ idempotency = Table(
     Column("created_at", INSTANT),
 )
 
+kyc_documents = Table(
+    "kyc_documents",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid),
+    Column("kind", Text),
+    Column("file_name", Text),
+    Column("content_type", Text),
+    Column("size_bytes", Integer),
+    Column("sha256", Text),
+    Column("uploaded_at", INSTANT),
+    Column("ticket_id", Text),
+    Column("content", LargeBinary, info={"mutable": True}),  # the digest covers its hash instead
+    Column("ticket_status", Text, info=DEFAULTED),
+)
+
 # What a digest covers: rows of these name the ticket that made them and never change (an order: its immutable columns).
-EFFECTS = (orders, cash_market_trades, trade_settlements, book_events, asset_transactions, payload_archives)
+EFFECTS = (
+    orders,
+    cash_market_trades,
+    trade_settlements,
+    book_events,
+    asset_transactions,
+    payload_archives,
+    kyc_documents,
+)
 
 _ARRAY_TYPES: dict[type[TypeEngine[Any]], str] = {
     Uuid: "uuid",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
 from domain import errors
+from domain.ledger import Balance
+from domain.market import Order
 
 NAME_LENGTH_MAX = 64  # a display name in a table cell
 EMAIL_LENGTH_MAX = 254  # RFC 5321 path
@@ -18,6 +20,9 @@ REFERENCE_LENGTH_MAX = 140  # a SEPA remittance line
 PASSWORD_LENGTH_MIN = 15  # NIST SP 800-63B for a single factor
 PASSWORD_LENGTH_MAX = 128  # bounds the hashing work
 IDEMPOTENCY_KEY_LENGTH_MAX = 64  # a UUID with room to spare
+
+# The same whatever is wrong, so that nobody learns who has an account.
+WRONG_CREDENTIALS = "Email address and password do not match an account that may sign in."
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 
@@ -59,6 +64,7 @@ class User:
     is_active: bool
     kyc_status: KycStatus
     created_at: datetime
+    kyc_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +115,49 @@ class NewUser:
 
 
 @dataclass(frozen=True, slots=True)
+class UserChange:
+    """What to change of a user; None leaves a field as it is."""
+
+    name: str | None = None
+    role: UserRole | None = None
+    is_active: bool | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a user holds and whether somebody else runs the desk: what a change of his rights is decided on."""
+
+    open_orders: int
+    balances: tuple[Balance, ...]
+    other_admins: int
+
+
+@dataclass(frozen=True, slots=True)
 class UserOutcome:
-    """A user as an action left it, and as it was before."""
+    """A user as an action left it and as it was before, the orders cancelled and the sessions ended with it."""
 
     user: User
     before: User | None = None
+    cancelled_orders: tuple[Order, ...] = ()
+    sessions_revoked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordOutcome:
+    """A user with a new password and a new session; all others of his were ended."""
+
+    user: User
+    session: Session
+    sessions_revoked: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsOutcome:
+    """The sessions of a user that were ended."""
+
+    user: User
+    session_ids: tuple[UUID, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +235,17 @@ def password(value: str, *, field: str = "password") -> str:
     return value
 
 
+def new_password(current: str, new: str) -> str:
+    """Return a new password of one's own.
+
+    Raises: InvalidInput.
+    """
+    checked = password(new, field="newPassword")
+    if current == new:
+        raise errors.InvalidInput("The new password is the current one. Choose another.", field="newPassword")
+    return checked
+
+
 def new_user(email_address: str, name: str, role: UserRole, secret: str) -> NewUser:
     """Check the shape of a user to create.
 
@@ -206,6 +261,81 @@ def new_user(email_address: str, name: str, role: UserRole, secret: str) -> NewU
         role=role,
         password=password(secret),
     )
+
+
+def check_change(change: UserChange) -> UserChange:
+    """Return a change whose shape is right.
+
+    Raises: InvalidInput.
+    """
+    if change.role is UserRole.MARKET_MAKER:
+        raise errors.InvalidInput("A user cannot become a market maker; createMarketMaker makes one.", field="role")
+    name = change.name
+    return replace(
+        change,
+        name=None if name is None else text(name, field="name", length_max=NAME_LENGTH_MAX, label="The name"),
+        password=None if change.password is None else password(change.password),
+    )
+
+
+def decide_change(before: User, change: UserChange, standing: Standing, *, is_own: bool) -> User:
+    """Return the user as a checked change leaves it.
+
+    Raises: InvalidInput (own password, the last active admin, a role that would strand what the user holds).
+    """
+    if is_own and change.password is not None:
+        raise errors.InvalidInput(
+            "Change your own password with changePassword: it asks for the current one.", field="password"
+        )
+    after = replace(
+        before,
+        name=before.name if change.name is None else change.name,
+        role=before.role if change.role is None else change.role,
+        is_active=before.is_active if change.is_active is None else change.is_active,
+    )
+    was_admin, is_admin = (one.role is UserRole.ADMIN and one.is_active for one in (before, after))
+    if was_admin and not is_admin and not standing.other_admins:
+        raise errors.InvalidInput(
+            "This is the last active admin. Create or activate another one first.",
+            field="role" if after.is_active else "isActive",
+            otherAdmins=0,
+        )
+    held = tuple(balance for balance in standing.balances if balance.total)
+    if after.role is not before.role and (standing.open_orders or held):
+        raise errors.InvalidInput(
+            f"A {before.role} who has open orders or balances keeps the role. Cancel the orders and withdraw first.",
+            field="role",
+            role=before.role.value,
+            openOrders=standing.open_orders,
+            balances={
+                balance.asset.value: {"available": f"{balance.available:f}", "locked": f"{balance.locked:f}"}
+                for balance in held
+            },
+        )
+    return after
+
+
+def ends_sessions(before: User, after: User, change: UserChange) -> bool:
+    """Tell whether whoever is signed in as this user must sign in again."""
+    return change.password is not None or after.role is not before.role or not after.is_active
+
+
+def reason(value: str) -> str:
+    """Return why something was rejected, which the person concerned reads.
+
+    Raises: InvalidInput.
+    """
+    return text(value, field="reason", length_max=TEXT_LENGTH_MAX, label="The reason")
+
+
+def found(user: User | None, user_id: str, *, field: str = "id") -> User:
+    """Return the user who was named and signs in; one behind a market maker is changed as that market maker.
+
+    Raises: UserNotFound.
+    """
+    if user is None or user.role is UserRole.MARKET_MAKER:
+        raise errors.UserNotFound("There is no such user.", field=field, id=user_id)
+    return user
 
 
 def decide_deposit(deposit: Deposit | None, deposit_id: str) -> Deposit:

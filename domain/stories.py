@@ -14,6 +14,7 @@ from uuid import UUID
 from domain import money
 from domain.archives import ArchiveOutcome
 from domain.book import OrderSide
+from domain.kyc import KycOutcome
 from domain.ledger import Account, TransactionOutcome
 from domain.makers import Maker, MakerOutcome
 from domain.market import Order, Trade
@@ -36,6 +37,17 @@ def of_login(request: Request, outcome: LoginOutcome | None) -> Story:
         tags=("session",),
         user_id=outcome.user.id,
         session_id=outcome.session.id,
+    )
+
+
+def of_refused_logins(count: int) -> Story:
+    """USER_LOGIN_FAILED: logins that were refused without a look at their passwords, told together."""
+    logins = "1 login" if count == 1 else f"{count} logins"
+    return Story(
+        ActionType.USER_LOGIN_FAILED,
+        f"{logins} refused: too many attempts",
+        EntityType.SESSION,
+        tags=("session", "throttled"),
     )
 
 
@@ -87,13 +99,13 @@ def _of_changed_maker(action: ActionType, verb: str, request: Request, outcome: 
             action,
             f"{verb} market maker: refused",
             EntityType.MARKET_MAKER,
-            _text(request.get("id")),
+            named(request.get("id")),
             tags=("market-maker",),
         )
     cancelled = len(outcome.cancelled_orders)
     return Story(
         action,
-        f"{verb}d market maker {outcome.maker.name}" + (f", {_orders(cancelled)} cancelled" if cancelled else ""),
+        f"{verb}d market maker {outcome.maker.name}" + (f", {orders_line(cancelled)} cancelled" if cancelled else ""),
         EntityType.MARKET_MAKER,
         str(outcome.maker.id),
         outcome.maker.id,
@@ -110,13 +122,13 @@ def of_cancelled_all(request: Request, outcome: MakerOutcome | None) -> Story:
             ActionType.MM_ORDER_CANCELLED,
             "Cancel all orders: refused",
             EntityType.MARKET_MAKER,
-            _text(request.get("marketMakerId")),
+            named(request.get("marketMakerId")),
             tags=("order", "market-maker"),
         )
     certificate = request.get("certificateType") or ""
     return Story(
         ActionType.MM_ORDER_CANCELLED,
-        f"Cancelled {_orders(len(outcome.cancelled_orders), certificate)} of {outcome.maker.name}",
+        f"Cancelled {orders_line(len(outcome.cancelled_orders), certificate)} of {outcome.maker.name}",
         EntityType.MARKET_MAKER,
         str(outcome.maker.id),
         outcome.maker.id,
@@ -124,7 +136,8 @@ def of_cancelled_all(request: Request, outcome: MakerOutcome | None) -> Story:
     )
 
 
-def _orders(count: int, certificate: str = "") -> str:
+def orders_line(count: int, certificate: str = "") -> str:
+    """Write a number of orders as people say it."""
     return f"{count} open {certificate}{' ' if certificate else ''}order{'' if count == 1 else 's'}"
 
 
@@ -225,7 +238,7 @@ def of_cancelled(request: Request, order: Order | None, *, is_maker: bool) -> St
     action = ActionType.MM_ORDER_CANCELLED if is_maker else ActionType.ORDER_CANCELLED
     tags = ("order", "market-maker") if is_maker else ("order",)
     if order is None:
-        return Story(action, "Cancel order: refused", EntityType.ORDER, _text(request.get("id")), tags=tags)
+        return Story(action, "Cancel order: refused", EntityType.ORDER, named(request.get("id")), tags=tags)
     left = f"{order.remaining_quantity:f} of {order.quantity:f} left"
     return Story(
         action,
@@ -276,31 +289,35 @@ def of_filled(order_id: UUID, market_maker_id: UUID | None, side: OrderSide, cer
 
 def of_created_user(request: Request, outcome: UserOutcome | None) -> Story:
     """USER_CREATED."""
-    return _of_user(ActionType.USER_CREATED, ("Create user", "Created"), request, outcome)
+    return of_user(ActionType.USER_CREATED, ("Create user", "Created"), request, outcome)
 
 
-def of_approved_kyc(request: Request, outcome: UserOutcome | None) -> Story:
+def of_approved_kyc(request: Request, outcome: KycOutcome | None) -> Story:
     """KYC_APPROVED."""
-    return _of_user(ActionType.KYC_APPROVED, ("Approve KYC", "Approved KYC of"), request, outcome)
+    return of_user(ActionType.KYC_APPROVED, ("Approve KYC", "Approved KYC of"), request, outcome)
 
 
-def _of_user(action: ActionType, wording: tuple[str, str], request: Request, outcome: UserOutcome | None) -> Story:
+def of_user(
+    action: ActionType, wording: tuple[str, str], request: Request, outcome: UserOutcome | KycOutcome | None
+) -> Story:
+    """Tell of a user. wording: when refused, when done."""
     asked, done = wording
     if outcome is None:
-        entity_id = _text(request.get("userId") or request.get("id"))
+        entity_id = named(request.get("userId") or request.get("id"))
         return Story(action, f"{asked}: refused", EntityType.USER, entity_id, tags=("user",))
     return Story(
         action,
         f"{done} {outcome.user.role}",
         EntityType.USER,
         str(outcome.user.id),
-        before={"user": _user_state(outcome.before)} if outcome.before else None,
-        after={"user": _user_state(outcome.user)},
+        before={"user": user_state(outcome.before)} if outcome.before else None,
+        after={"user": user_state(outcome.user)},
         tags=("user",),
     )
 
 
-def _user_state(user: User) -> Request:
+def user_state(user: User) -> Request:
+    """Return a user as he stands in a ticket."""
     return {
         "id": user.id,
         "email": user.email,
@@ -308,25 +325,25 @@ def _user_state(user: User) -> Request:
         "role": user.role,
         "isActive": user.is_active,
         "kycStatus": user.kyc_status,
+        "kycReason": user.kyc_reason,
     }
 
 
 def of_requested_deposit(request: Request, outcome: DepositOutcome | None) -> Story:
     """DEPOSIT_REQUESTED."""
-    return _of_deposit(ActionType.DEPOSIT_REQUESTED, ("Request deposit", "Requested"), request, outcome)
+    return of_deposit(ActionType.DEPOSIT_REQUESTED, ("Request deposit", "Requested"), request, outcome)
 
 
 def of_approved_deposit(request: Request, outcome: DepositOutcome | None) -> Story:
     """DEPOSIT_APPROVED."""
-    return _of_deposit(ActionType.DEPOSIT_APPROVED, ("Approve deposit", "Approved"), request, outcome)
+    return of_deposit(ActionType.DEPOSIT_APPROVED, ("Approve deposit", "Approved"), request, outcome)
 
 
-def _of_deposit(
-    action: ActionType, wording: tuple[str, str], request: Request, outcome: DepositOutcome | None
-) -> Story:
+def of_deposit(action: ActionType, wording: tuple[str, str], request: Request, outcome: DepositOutcome | None) -> Story:
+    """Tell of a deposit. wording: when refused, when done."""
     asked, done = wording
     if outcome is None:
-        entity_id = _text(request.get("id"))
+        entity_id = named(request.get("id"))
         return Story(action, f"{asked}: refused", EntityType.DEPOSIT, entity_id, tags=("deposit",))
     deposit = outcome.deposit
     return Story(
@@ -334,13 +351,14 @@ def _of_deposit(
         f"{done} deposit of {deposit.amount:f} EUR",
         EntityType.DEPOSIT,
         str(deposit.id),
-        before={"deposit": _deposit_state(outcome.before)} if outcome.before else None,
-        after={"deposit": _deposit_state(deposit)},
+        before={"deposit": deposit_state(outcome.before)} if outcome.before else None,
+        after={"deposit": deposit_state(deposit)},
         tags=("deposit",),
     )
 
 
-def _deposit_state(deposit: Deposit) -> Request:
+def deposit_state(deposit: Deposit) -> Request:
+    """Return a deposit as it stands in a ticket."""
     return {
         "id": deposit.id,
         "userId": deposit.user_id,
@@ -361,7 +379,7 @@ def of_exported(request: Request, outcome: ExportOutcome | None) -> Story:
     )
 
 
-def _text(value: Any) -> str | None:
+def named(value: Any) -> str | None:
     """Return an id that a client named, cut to what the column takes."""
     return str(value)[:64] if value is not None else None
 

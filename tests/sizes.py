@@ -47,8 +47,25 @@ class Race:
     reads: int
 
 
+@dataclass(frozen=True)
+class Crowd:
+    """Commands while a crowd watches, watchers of each stream, and events while some of 200 watchers do not read."""
+
+    commands: int
+    watchers: int
+    stalled_events: int
+    frozen_s: float  # how long Redis stands still
+
+
+CROWD = {
+    "ci": Crowd(1_000, 10, 2_000, 4.0),
+    "full": Crowd(10_000, 50, 20_000, 30.0),
+    "release": Crowd(50_000, 50, 100_000, 60.0),
+}[SIZE]
+
 PROCESSES = {"ci": 2, "full": 2, "release": 4}[SIZE]  # that serve one market
 RACE = {"ci": Race(32, 200, 500), "full": Race(32, 200, 500), "release": Race(64, 2_000, 20_000)}[SIZE]
 RIVAL_ROUNDS = {"ci": 50, "full": 50, "release": 1_000}[SIZE]  # of 32 requests for one balance
 KEYS = {"ci": 200, "full": 200, "release": 5_000}[SIZE]  # each sent 20 times
 DISCONNECTS = {"ci": 200, "full": 200, "release": 5_000}[SIZE]
+FUZZ_EXAMPLES = {"ci": 12, "full": 60, "release": 400}[SIZE]  # documents of schemathesis for each root field

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from gql import GraphQLRequest
@@ -49,6 +49,13 @@ async def until(event: Any, condition: Any) -> Any:
         while not condition(found := await event()):
             pass
     return found
+
+
+async def until_true(fact: Callable[[], bool], seconds: float = EVENT_SECONDS_MAX) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(seconds):
+        while not fact():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.02)
 
 
 async def none_within(event: Any, seconds: float) -> bool:

@@ -26,6 +26,7 @@ from api.app import create_app
 from api.auth import Passwords
 from api.settings import Settings
 from api.supervisor import Child
+from api.transport import Protocol
 
 PASSWORD = "correct horse battery"
 START_SECONDS_MAX = 20
@@ -34,7 +35,7 @@ STATE = {
     "balances": "seq > 0",
     **dict.fromkeys(
         ("users", "market_maker_clients", "certificates", "books", "orders", "cash_market_trades", "trade_settlements",
-         "book_events", "asset_transactions", "deposits"),
+         "book_events", "asset_transactions", "deposits", "kyc_documents", "settings"),
         "true",
     ),
 }  # fmt: skip
@@ -296,7 +297,8 @@ class Trader:
 async def serving(settings: Settings) -> AsyncIterator[Api]:
     """Serve the application in this event loop, over a real socket."""
     assert settings.database_url is not None
-    with socket.socket() as listener:
+    # With its protocol: asyncio sends at once (TCP_NODELAY) on sockets that name it only, others wait 40 ms an answer.
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
         server = uvicorn.Server(
@@ -304,7 +306,7 @@ async def serving(settings: Settings) -> AsyncIterator[Api]:
                 create_app(settings),
                 log_level="warning",
                 lifespan="on",
-                ws="websockets-sansio",
+                ws=Protocol,
                 access_log=False,
                 proxy_headers=False,
             )
@@ -354,4 +356,6 @@ def environment(settings: Settings) -> dict[str, str]:
         "CARBONDESK_HOME": str(settings.home),
         "DATABASE_URL": settings.database_url or "",
         "REDIS_URL": settings.redis_url or "",
+        "SESSION_SOCKETS_MAX": str(settings.session_sockets_max),
+        "ADDRESS_SOCKETS_MAX": str(settings.address_sockets_max),
     }

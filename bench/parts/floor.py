@@ -23,6 +23,7 @@ from starlette.websockets import WebSocket
 from api.app import healthy, spare_collections
 from api.context import Info
 from api.errors import Schema
+from api.fanout import Seat
 from api.guard import Guard
 from api.http import GraphQLView
 from api.inputs import PlaceOrderInput
@@ -94,7 +95,7 @@ async def connect(websocket: WebSocket, payload: dict[str, Any]) -> None:
     return None
 
 
-async def of_socket(websocket: WebSocket, caller: None) -> Nobody:
+async def of_socket(websocket: WebSocket, _caller: None, _seat: Seat | None) -> Nobody:
     return Nobody(websocket)
 
 

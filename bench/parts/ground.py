@@ -68,6 +68,7 @@ class Ground:
             "REDIS_URL": self.redis_url,
             "CARBONDESK_HOME": str(self.home),
             "HOST": "127.0.0.1",
+            "ADDRESS_SOCKETS_MAX": "100000",
         }
 
 
@@ -214,6 +215,15 @@ def free_port() -> int:
 @contextlib.contextmanager
 def serving(ground: Ground, arguments: Sequence[str], count: int = 1, probe: str = "/readyz") -> Iterator[list[int]]:
     """Start API processes, wait until they answer, and end them afterwards; yield their ports."""
+    with processes_of(ground, arguments, count, probe) as (_, ports):
+        yield ports
+
+
+@contextlib.contextmanager
+def processes_of(
+    ground: Ground, arguments: Sequence[str], count: int, probe: str
+) -> Iterator[tuple[list[subprocess.Popen[bytes]], list[int]]]:
+    """Do as `serving`; yield the processes too, for those who look at their memory and time."""
     processes: list[subprocess.Popen[bytes]] = []
     ports: list[int] = []
     try:
@@ -224,7 +234,7 @@ def serving(ground: Ground, arguments: Sequence[str], count: int = 1, probe: str
             processes.append(subprocess.Popen([sys.executable, *filled], env=environment, stdout=subprocess.DEVNULL))
             ports.append(port)
             _wait_ready(processes[-1], f"http://127.0.0.1:{port}{probe}")
-        yield ports
+        yield processes, ports
     finally:
         for process in processes:
             process.send_signal(signal.SIGTERM)

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from api import logs, schema
 from api.app import Door, database_name, healthy, services, spare_collections
+from api.fanout import Fanout
 from api.guard import Guard
 from api.http import GraphQLView
 from api.settings import load
@@ -23,10 +24,9 @@ def app() -> ASGIApp:
     """Return the application: uvicorn's factory."""
     logs.configure()
     settings = load()
-    door = Door(settings)
-    view: Any = GraphQLView(
-        schema.build(), context=door.of_request, connect=door.connect, socket_context=door.of_socket
-    )
+    built = schema.build()
+    door = Door(settings, Fanout(built))
+    view: Any = GraphQLView(built, context=door.of_request, connect=door.connect, socket_context=door.of_socket)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -29,10 +29,12 @@ from strawberry.scalars import JSON
 from strawberry.schema.config import StrawberryConfig
 
 from api.errors import Code, RequestError, Schema
+from api.fanout import Seat
 from api.guard import Guard
 from api.http import GraphQLView
 from api.limits import EXTENSIONS
 from api.scalars import SCALARS, BigInt
+from api.transport import Protocol
 
 TOKEN = "a-token"
 START_SECONDS_MAX = 10
@@ -206,7 +208,7 @@ async def connect(websocket: WebSocket, payload: dict[str, Any]) -> str | None:
     return caller_of(websocket, payload.get("Authorization"))
 
 
-async def socket_context(_websocket: WebSocket, caller: str | None) -> Context:
+async def socket_context(_websocket: WebSocket, caller: str | None, _seat: Seat | None) -> Context:
     return Context(caller)
 
 
@@ -220,16 +222,18 @@ def create_app() -> Guard:
     return Guard(Starlette(routes=routes))
 
 
-def server_on(listener: socket.socket) -> uvicorn.Server:
+def server_on(listener: socket.socket, ws: Any = Protocol) -> uvicorn.Server:
     host, port = listener.getsockname()[:2]
-    return uvicorn.Server(uvicorn.Config(create_app(), host=host, port=port, log_level="warning", lifespan="off"))
+    return uvicorn.Server(
+        uvicorn.Config(create_app(), host=host, port=port, log_level="warning", lifespan="off", ws=ws)
+    )
 
 
 @contextlib.contextmanager
-def running() -> Iterator[str]:
+def running(ws: Any = Protocol) -> Iterator[str]:
     """Serve the schema from a thread on a free port; yield `127.0.0.1:PORT`."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = server_on(listener)
+        server = server_on(listener, ws)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         deadline = time.monotonic() + START_SECONDS_MAX

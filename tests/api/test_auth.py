@@ -425,6 +425,8 @@ READS = {
     "users": "{ users { nodes { id } } }",
     "user": '{ user(id: "x") { id } }',
     "deposits": "{ deposits { nodes { id } } }",
+    "sessions": "{ sessions { id } }",
+    "settings": "{ settings { publicMarketData } }",
     "ticketStats": "{ ticketStats { totalActions } }",
     "attempt": '{ attempt(idempotencyKey: "k", mutation: "placeOrder") { ticketId } }',
 }
@@ -448,14 +450,17 @@ def test_every_root_field_carries_a_policy() -> None:
     assert set(policies(Subscription)) == set(built.subscription_type.fields)
     assert {name: one.policy for name, one in DECLARED.items()}.keys() == built.mutation_type.fields.keys()
     assert len(get_object_definition(Mutation, strict=True).fields) == len(DECLARED)
-    assert {name for name, policy in policies(Query).items() if policy is Policy.ANYONE} == {
-        "me", "certificates", "orderBook", "trades"
+    assert [name for name, policy in policies(Query).items() if policy is Policy.ANYONE] == ["me"]
+    public = {"certificates", "orderBook", "trades"}
+    assert {name for name, policy in policies(Query).items() if policy is Policy.PUBLIC} == public
+    assert {name for name, policy in policies(Subscription).items() if policy is Policy.PUBLIC} == {
+        "orderBook", "orderBookChanges", "trades"
     }  # fmt: skip
     assert [name for name, one in DECLARED.items() if one.policy is Policy.ANYONE] == ["login"]
 
 
 def test_every_policy_says_whom_it_lets_in() -> None:
-    assert set(ROLES) == set(Policy) - {Policy.ANYONE, Policy.SIGNED_IN}
+    assert set(ROLES) == set(Policy) - {Policy.ANYONE, Policy.PUBLIC, Policy.SIGNED_IN}
     assert all(UserRole.MARKET_MAKER not in roles for roles in ROLES.values())
 
 
@@ -474,7 +479,7 @@ async def test_every_read_refuses_whom_its_policy_refuses(api: Api, trader: Trad
             answered = await api.ask(READS[name], token)
             codes = [error["extensions"]["code"] for error in answered.errors]
             is_in = policy is Policy.SIGNED_IN and role is not None
-            if policy is Policy.ANYONE or is_in or role in ROLES.get(policy, ()):
+            if policy in (Policy.ANYONE, Policy.PUBLIC) or is_in or role in ROLES.get(policy, ()):
                 assert codes == [], (name, role)
             else:
                 assert codes == ["UNAUTHENTICATED" if role is None else "FORBIDDEN"], (name, role)

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from api import books as books_module
-from api.books import BookNotice, BookPicture, Books, BookUnavailableError, Level, checksum
+from api.books import Books, BookUnavailableError
 from api.events import Events
+from api.ladder import BookNotice, BookPicture, Level, checksum
 from tests.redis_server import RedisServer, free_port
 
 PORTS = range(22250, 22500)

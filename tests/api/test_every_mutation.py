@@ -17,8 +17,15 @@ from tests.world import PASSWORD, Api, Trader
 
 MISSING = "11111111-2222-4333-8444-555555555555"
 OUTCOMES = ("success", "refusal", "denial", "literal", "variable", "fault")
-# Anybody may try to sign in; to sign out takes no arguments, and nothing can be refused or denied of it.
-IMPOSSIBLE = {"login": {"denial"}, "logout": {"refusal", "denial", "literal", "variable"}}
+# Anybody may try to sign in; to sign out takes no arguments, and nothing can be refused or denied of it. The other two
+# are for whoever is signed in.
+IMPOSSIBLE = {
+    "login": {"denial"},
+    "logout": {"refusal", "denial", "literal", "variable"},
+    "changePassword": {"denial"},
+    "revokeSessions": {"denial"},
+}
+PAPER = {"kind": "PASSPORT", "fileName": "p.pdf", "contentType": "application/pdf", "contentBase64": "JVBERi0xLjc="}
 
 
 @dataclass
@@ -45,6 +52,17 @@ class Desk:
         answered = await self.api.ask(asked, self.trader.token, i={"amount": "1", "reference": "R"})
         deposit_id: str = answered["requestDeposit"]["deposit"]["id"]
         return deposit_id
+
+    async def trade(self) -> str:
+        await self.api.sell(self.maker["id"], "70.00", "1")
+        trade_id: str = (await self.api.order(self.trader, "BUY", "70.00", "1"))["trades"][0]["id"]
+        return trade_id
+
+    async def token_of(self, who: str) -> str:
+        """Return the token of the admin or the trader, or of somebody whom nobody will miss."""
+        if who in ("newcomer", "somebody"):
+            return (await self.api.trader(kyc=who == "somebody")).token
+        return {"admin": self.api.admin_token, "trader": self.trader.token}[who]
 
 
 Make = Callable[[Desk], Awaitable[dict[str, Any]]]
@@ -95,6 +113,26 @@ async def a_user(desk: Desk) -> dict[str, Any]:
     return {"userId": (await desk.api.trader(kyc=False)).id}
 
 
+async def with_reason(make: Make, desk: Desk) -> dict[str, Any]:
+    return {**await make(desk), "reason": "No"}
+
+
+async def a_name(desk: Desk) -> dict[str, Any]:
+    return {"id": (await desk.api.trader()).id, "input": {"name": "New"}}
+
+
+async def somebody(desk: Desk) -> dict[str, Any]:
+    return {"id": (await desk.api.trader()).id}
+
+
+async def a_settlement(desk: Desk) -> dict[str, Any]:
+    return {"id": await desk.trade(), "registryReference": "R"}
+
+
+async def settlements(desk: Desk) -> dict[str, Any]:
+    return {"input": [await a_settlement(desk)]}
+
+
 LIMIT = {"certificateType": "CEA", "price": "81.00", "quantity": "1"}
 CASES: dict[str, Case] = {
     "login": case(
@@ -139,6 +177,29 @@ CASES: dict[str, Case] = {
         "trader",
     ),
     "approveDeposit": case(a_deposit, {"id": MISSING}),
+    "updateUser": case(a_name, {"id": MISSING, "input": {"name": "New"}}),
+    "deleteUser": case(somebody, {"id": MISSING}),
+    "changePassword": case(
+        lambda desk: {"input": {"currentPassword": PASSWORD, "newPassword": "staple battery horse"}},
+        {"input": {"currentPassword": PASSWORD, "newPassword": PASSWORD}},
+        "somebody",
+    ),
+    "revokeSessions": case(a_user, {"userId": MISSING}),
+    "uploadKycDocument": case(lambda desk: {"input": PAPER}, {"input": {**PAPER, "kind": "SELFIE"}}, "newcomer"),
+    "rejectKyc": case(lambda desk: with_reason(a_user, desk), {"userId": MISSING, "reason": "No"}),
+    "rejectDeposit": case(lambda desk: with_reason(a_deposit, desk), {"id": MISSING, "reason": "No"}),
+    "settleTrade": case(a_settlement, {"id": MISSING, "registryReference": "R"}),
+    "settleTrades": case(settlements, {"input": [{"id": MISSING, "registryReference": "R"}]}),
+    "updateCertificate": case(
+        lambda desk: {"certificateType": "EUA", "input": {"description": "EUA"}},
+        {"certificateType": "EUA", "input": {"lotSize": "0"}},
+    ),
+    "updatePrice": case(
+        lambda desk: {"certificateType": "EUA", "price": "70"}, {"certificateType": "EUA", "price": "0"}
+    ),
+    "updateSettings": case(
+        lambda desk: {"input": {"publicMarketData": True}}, {"input": {"priceBandPercent": "0"}}
+    ),
 }  # fmt: skip
 
 
@@ -196,7 +257,7 @@ def test_every_mutation_of_the_schema_has_a_case() -> None:
 )
 async def test_each_outcome_leaves_exactly_one_root_ticket(desk: Desk, name: str, outcome: str) -> None:
     api, one = desk.api, CASES[name]
-    token = {"admin": api.admin_token, "trader": desk.trader.token}[one.who]
+    token = await desk.token_of(one.who)
     if name == "logout":
         token = await api.login(desk.trader.email)
     arguments = await (one.refusal if outcome == "refusal" else one.success)(desk)

@@ -14,16 +14,19 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import api.socket
-from api.socket import OPERATIONS_MAX, PROTOCOL
+from api.presence import Bounds
+from api.socket import PROTOCOL
+from api.transport import Protocol
 from tests.api import echo_app
 
 SECONDS_MAX = 5
+OPERATIONS_MAX = Bounds().subscriptions
 BEARER = f"Bearer {echo_app.TOKEN}"
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with echo_app.running() as address:
+@pytest.fixture(scope="module", params=[Protocol, "websockets-sansio"], ids=["our wire", "any server"])
+def address(request: pytest.FixtureRequest) -> Iterator[str]:
+    with echo_app.running(request.param) as address:
         yield address
 
 
@@ -199,9 +202,11 @@ async def test_a_socket_nobody_reads_ends_its_streams(address: str, monkeypatch:
     monkeypatch.setattr(api.socket, "SEND_SECONDS_MAX", 0.3)
     async with opened(address) as connection:
         connection.transport.pause_reading()
+        before = await count_of(address, "stalled")
         await send(connection, subscribe('subscription { flood(name: "stalled") }'))
-        await until_ended(address, "stalled", 1)
-        connection.transport.abort()
+        await until_ended(address, "stalled", before + 1)
+        connection.transport.resume_reading()
+        assert await closed(connection) == (4420, "Nothing was read for 0 seconds")
 
 
 # --- messages

@@ -15,12 +15,14 @@ import redis.asyncio
 
 from db import ledger, makers, people, tickets
 from db.desk import Desk
+from db.kyc import approve
 from db.numbers import Numbers
 from db.outcomes import reader
 from db.transaction import Notice, Write
 from db.unit import Answer, Pool, Units
 from domain import stories
 from domain.book import OrderSide
+from domain.kyc import KycOutcome
 from domain.ledger import Change, TransactionOutcome, TransactionType
 from domain.makers import MakerOutcome, new_maker
 from domain.market import Cancel, CancelledOutcome, OrderType, Place, PlacedOutcome, TimeInForce
@@ -95,9 +97,9 @@ class Process:
             await self.run(
                 "approveKyc",
                 {"userId": str(user_id)},
-                lambda write: people.approve_kyc(write, str(user_id)),
+                lambda write: approve(write, str(user_id)),
                 stories.of_approved_kyc,
-                UserOutcome,
+                KycOutcome,
             )
         for asset, amount in ((Asset.EUR, eur), (Asset.CEA, cea)):
             if Decimal(amount):

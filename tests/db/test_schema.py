@@ -18,11 +18,11 @@ from tests.db.process import Process, process
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 APPEND_ONLY = [
     "ticket_logs", "ticket_payloads", "ticket_voids", "cash_market_trades", "trade_settlements", "book_events",
-    "asset_transactions",
+    "asset_transactions", "kyc_documents",
 ]  # fmt: skip
 # What the application may change, and nothing else: columns by table.
 CHANGEABLE = {
-    "users": "email name role password_hash is_active kyc_status updated_at",
+    "users": "email name role password_hash is_active kyc_status updated_at kyc_reason",
     "user_sessions": "last_seen_at revoked_at",
     "market_maker_clients": "name description is_active updated_at",
     "certificates": "name description tick_size lot_size reference_price is_halted",
@@ -236,6 +236,14 @@ async def test_an_attempt_and_a_number_have_one_ticket(owner: Connection, rows: 
 
 # ----------------------------------------------------------------------------------------- a failure has no effects
 
+DOCUMENT = (
+    "INSERT INTO kyc_documents (id, user_id, kind, file_name, content_type, size_bytes, sha256, uploaded_at, ticket_id,"
+    " content) VALUES ({{uuid}}, {{buyer}}, 'PASSPORT', 'p.pdf', 'application/pdf', {size}, encode({sha}, 'hex'),"
+    " now(), {ticket}, '%PDF-')"
+)
+TO_BE_KEPT = "INSERT INTO trade_settlements VALUES ({trade}, 'R', now(), {admin}, {success}); " + DOCUMENT.format(
+    ticket="{success}", sha="sha256('%PDF-')", size=5
+)
 NAMES_A_TICKET = {
     "orders": "INSERT INTO orders SELECT (jsonb_populate_record(o, jsonb_build_object('id', {uuid}, 'priority', 10000,"
     " 'ticket_id', {failed}))).* FROM orders o WHERE id = {sell}",
@@ -247,6 +255,7 @@ NAMES_A_TICKET = {
     "asset_transactions": LEDGER.format(**LEDGER_RIGHT).replace("{success}", "{failed}"),
     "deposits": "INSERT INTO deposits (id, user_id, amount, reference, created_at, ticket_id)"
     " VALUES ({uuid}, {buyer}, 1, 'R', now(), {failed})",
+    "kyc_documents": DOCUMENT.format(ticket="{failed}", sha="sha256('%PDF-')", size=5),
     "idempotency": "INSERT INTO idempotency"
     " VALUES ({admin}, 'f', 'k', sha256('x'), {failed}, 'SUCCESS', '{{}}', now())",
 }
@@ -287,6 +296,8 @@ async def test_the_status_that_an_effect_names_cannot_be_another(owner: Connecti
     " VALUES ({uuid}, {buyer}, 0, 'R', now(), {success})",
     "INSERT INTO deposits (id, user_id, amount, reference, created_at, ticket_id)"
     " VALUES ({uuid}, {buyer}, 'NaN', 'R', now(), {success})",
+    DOCUMENT.format(ticket="{success}", sha="sha256('%PDF')", size=5),
+    DOCUMENT.format(ticket="{success}", sha="sha256('%PDF-')", size=4),
     "INSERT INTO idempotency VALUES ({admin}, 'f', repeat('k', 65), sha256('x'), {success}, 'SUCCESS', '{{}}', now())",
     "INSERT INTO idempotency VALUES ({admin}, 'f', '', sha256('x'), {success}, 'SUCCESS', '{{}}', now())",
     "INSERT INTO user_sessions (id, user_id, token_sha256, created_at, last_seen_at, expires_at)"
@@ -357,7 +368,7 @@ async def test_not_even_the_owner_changes_what_is_written(owner: Connection, row
         "INSERT INTO ticket_voids (year, lo, hi, lease_id, reason)"
         " SELECT 2020, 1, 1, id, 'x' FROM ticket_leases LIMIT 1"
     )
-    await owner.execute(rows("INSERT INTO trade_settlements VALUES ({trade}, 'R', now(), {admin}, {success})"))
+    await owner.execute(rows(TO_BE_KEPT))
     await owner.execute("SET CONSTRAINTS ALL IMMEDIATE")
     for statement in (f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}", f"TRUNCATE {table} CASCADE"):
         assert "append-only" in await refused(owner, statement, asyncpg.InsufficientPrivilegeError)
@@ -373,9 +384,7 @@ async def test_nor_a_superuser_who_plays_replica(servers: Servers, database: str
             await connection.execute(
                 "INSERT INTO ticket_voids (year, lo, hi, lease_id, reason) VALUES (2021, 1, 1, 1, 'x')"
             )
-            await connection.execute(
-                rows("INSERT INTO trade_settlements VALUES ({trade}, 'R', now(), {admin}, {success})")
-            )
+            await connection.execute(rows(TO_BE_KEPT))
             for statement in (f"DELETE FROM {table}", f"TRUNCATE {table} CASCADE"):
                 assert "append-only" in await refused(connection, statement, asyncpg.InsufficientPrivilegeError)
             raise _Undo

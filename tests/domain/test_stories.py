@@ -12,6 +12,7 @@ import pytest
 
 from domain import stories
 from domain.book import OrderSide
+from domain.kyc import KycOutcome
 from domain.ledger import Account, Balance, Transaction, TransactionOutcome, TransactionReason, TransactionType
 from domain.makers import Maker, MakerOutcome
 from domain.market import Order, OrderStatus, OrderType, TimeInForce, Trade
@@ -87,7 +88,7 @@ SUCCESSES: list[tuple[Story, ActionType, str]] = [
     (stories.of_trade(replace(TRADE, market_maker_id=None)), ActionType.TRADE_EXECUTED, "40 CEA @ 25.50 = 1020.00 EUR"),
     (stories.of_filled(ORDER.id, None, OrderSide.SELL, "CEA"), ActionType.ORDER_FILLED, "SELL order of CEA filled"),
     (stories.of_created_user({}, UserOutcome(USER)), ActionType.USER_CREATED, "Created TRADER"),
-    (stories.of_approved_kyc({}, UserOutcome(USER, USER)), ActionType.KYC_APPROVED, "Approved KYC of TRADER"),
+    (stories.of_approved_kyc({}, KycOutcome(USER, USER)), ActionType.KYC_APPROVED, "Approved KYC of TRADER"),
     (stories.of_requested_deposit({}, DepositOutcome(DEPOSIT)), ActionType.DEPOSIT_REQUESTED,
      "Requested deposit of 10.00 EUR"),
     (stories.of_approved_deposit({}, DepositOutcome(DEPOSIT, DEPOSIT)), ActionType.DEPOSIT_APPROVED,
@@ -149,11 +150,11 @@ def test_an_account_is_told_in_its_own_units() -> None:
 
 
 def test_a_change_of_a_user_tells_both_states_without_secrets() -> None:
-    story = stories.of_approved_kyc({}, UserOutcome(replace(USER, kyc_status=KycStatus.APPROVED), USER))
+    story = stories.of_approved_kyc({}, KycOutcome(replace(USER, kyc_status=KycStatus.APPROVED), USER))
     assert story.before is not None
     assert story.after is not None
     assert (story.before["user"]["kycStatus"], story.after["user"]["kycStatus"]) == ("PENDING", "APPROVED")
-    assert set(story.after["user"]) == {"id", "email", "name", "role", "isActive", "kycStatus"}
+    assert set(story.after["user"]) == {"id", "email", "name", "role", "isActive", "kycStatus", "kycReason"}
 
 
 def test_an_order_line_without_a_price_is_at_market() -> None:
