@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 FIRST_START: Final = "first-start"  # there while the market is being filled: what an interruption leaves is deleted
 LOOK_S: Final = 0.25  # how often the supervisor looks after its processes
 ORPHAN_WAIT_S: Final = 5.0  # an API whose supervisor was killed ends by itself in this time
-SHUTDOWN_GRACE_S: Final = 10  # for requests in flight; the supervisor waits longer
-WS_BYTES_MAX: Final = 262_144  # one message of a client: the largest document plus its variables
 ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CHECKPOINTS: Final = "checkpoints"  # of no use without the database that they are of; archives are kept
 SCHEMA_FILE: Final = Path("schema.graphql")
@@ -100,7 +98,11 @@ def run(
         children.append(sealer)  # the first: it ends last, when everything there is has committed
         sealer.start()
         api = supervisor.Child(
-            "the API", ["serve", "--supervised", str(listener.fileno())], environment, listener.fileno()
+            "the API",
+            ["serve", "--supervised", str(listener.fileno())],
+            environment,
+            listener.fileno(),
+            supervisor.STOP_WAIT_S + settings.drain_s,
         )
         children.append(api)
         api.start()
@@ -118,10 +120,7 @@ def run(
 @app.command()
 def serve(supervised: Annotated[int | None, typer.Option(hidden=True)] = None) -> None:
     """Serve the API alone, in the foreground, on the servers that the URLs name or that a running `run` owns."""
-    import uvicorn
-
     from api import supervisor
-    from api.transport import Protocol
 
     settings = load()
     require_servable(settings)
@@ -135,21 +134,10 @@ def serve(supervised: Annotated[int | None, typer.Option(hidden=True)] = None) -
     if supervised is None:
         console.print(f"serving on {supervisor.url_of(settings.host, settings.port)}")
         office.say_what_is_missing(urls.database_url)
-    config = uvicorn.Config(
-        "api.app:serve_app",
-        factory=True,
-        loop="uvloop",
-        http="httptools",
-        ws=Protocol,
-        ws_max_size=WS_BYTES_MAX,
-        ws_per_message_deflate=False,  # costs more CPU per event than the bytes are worth
-        proxy_headers=False,  # a header must not choose the address that tickets record
-        server_header=False,
-        access_log=False,  # tickets and metrics say more
-        log_level="warning",
-        timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
-    )
-    uvicorn.Server(config).run(sockets=[listener])
+    from api import serving
+    from api.app import serve_app
+
+    serving.serve(serve_app(), listener, settings.drain_s)
 
 
 @app.command()
@@ -176,7 +164,7 @@ def seal(
     from db.seal import SealBroken
 
     settings = load()
-    logs.configure()
+    logs.configure(settings.log_level)
     if supervised:
         supervisor.end_with_parent()
     urls = embedded.attach(settings.home, database_url=settings.database_url, redis_url=settings.redis_url)
@@ -520,11 +508,13 @@ async def _has_people(database_url: str) -> bool:
 
 
 def _child_environment(settings: Settings, urls: Urls) -> dict[str, str]:
-    return os.environ | {
-        "CARBONDESK_HOME": str(settings.home),
-        "DATABASE_URL": urls.database_url,
-        "REDIS_URL": urls.redis_url,
-    }
+    """Name the embedded servers; what the operator gave, in files maybe, a child reads for itself."""
+    known = {"CARBONDESK_HOME": str(settings.home)}
+    if settings.database_url is None:
+        known["DATABASE_URL"] = urls.database_url
+    if settings.redis_url is None:
+        known["REDIS_URL"] = urls.redis_url
+    return os.environ | known
 
 
 def _inherited(fd: int) -> "socket":

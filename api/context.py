@@ -24,7 +24,7 @@ from api.fanout import Audience
 from db.desk import Desk
 from db.people import Callers
 from db.read import Reader
-from db.unit import Pool, Units
+from db.unit import Figures, Pool, Units
 from domain.kyc import KycDocument
 from domain.ledger import Balance
 from domain.makers import Maker, MakerStats
@@ -64,6 +64,7 @@ class Services:
     passwords: Passwords
     presence: Presence
     throttle: Throttle
+    figures: Callable[[], list[Figures]]  # of the pools
 
 
 def loader(load: Callable[[Iterable[K]], Awaitable[Mapping[K, V]]]) -> DataLoader[K, V | None]:

@@ -21,10 +21,11 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from db.migrate import sqlalchemy_url
-from db.unit import CONNECT_TIMEOUT_S, STATEMENT_TIMEOUT_S
+from db.unit import CONNECT_TIMEOUT_S, STATEMENT_TIMEOUT_S, Figures
 from domain import errors
 from domain.tickets import instant
 
@@ -70,6 +71,13 @@ class Reader:
             },
         )
         return cls(engine)
+
+    def figures(self, name: str) -> Figures:
+        """How many connections are open, in use and allowed."""
+        pool = self._engine.pool
+        assert isinstance(pool, QueuePool)
+        used = pool.checkedout()
+        return Figures(name, used + pool.checkedin(), used, pool.size())
 
     async def rows(self, statement: Select[Any]) -> Sequence[RowMapping]:
         """Run one statement."""
