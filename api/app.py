@@ -29,7 +29,7 @@ import db.orders
 import db.people
 import db.separation
 import db.tickets
-from api import auth, kyc, logs, metrics, readiness, schema
+from api import auth, kyc, logs, metrics, readiness, schema, traces
 from api.assets import Dashboard
 from api.books import Books, read_changes, read_picture, read_sequences
 from api.context import Context, Services
@@ -346,7 +346,7 @@ def create_app(settings: Settings) -> Guard:
         Route("/metrics", door.metrics),
         Mount("/", Dashboard(DASHBOARD)),
     ]
-    app = metrics.Counted(Starlette(routes=routes, lifespan=lifespan))
+    app = traces.traced(metrics.Counted(Starlette(routes=routes, lifespan=lifespan)), settings)
     return Guard(app, settings.allowed_hosts, settings.trusted_proxies)
 
 

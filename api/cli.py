@@ -1,5 +1,5 @@
 """The program `carbondesk`: run, serve, seal, migrate, verify, proof, retention, schema, flow, watch, reset, and more
-from `api.office`.
+from `api.office` and `api.backups`.
 
 Whatever is heavy is imported where it is used, so that the first line appears at once. What a person can put right is
 one line that says what to do; a traceback means a defect of ours.
@@ -25,9 +25,9 @@ import typer
 from rich.progress import Progress as Bar
 from rich.progress import TaskID
 
+from api import backups, office, reference
 from api import logins as login_file
-from api import office
-from api.console import RefusedError, complaints, console
+from api.console import Progress, RefusedError, complaints, console
 from api.logins import LOGINS, Login
 from api.settings import Settings, SettingsError, load, require_servable
 from db import embedded
@@ -52,24 +52,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # it would print local variables, passwords among them
 )
-
-
-class Progress:
-    """Say each step with the time since the start."""
-
-    def __init__(self) -> None:
-        """Start the clock."""
-        self._started_at = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        """Time since the start."""
-        return time.monotonic() - self._started_at
-
-    def say(self, text: str) -> None:
-        """Print one step."""
-        console.print(f"[dim]{self.seconds:6.1f} s[/dim]  ", end="")
-        console.print(text, markup=False)
 
 
 @app.command()
@@ -129,7 +111,9 @@ def serve(supervised: Annotated[int | None, typer.Option(hidden=True)] = None) -
     else:
         listener = _inherited(supervised)
         supervisor.end_with_parent()
-    urls = embedded.attach(settings.home, database_url=settings.database_url, redis_url=settings.redis_url)
+    # Who serves needs no login but the API's own.
+    url = settings.database_url or settings.database_app_url
+    urls = embedded.attach(settings.home, database_url=url, redis_url=settings.redis_url)
     os.environ.update(_child_environment(settings, urls))
     if supervised is None:
         console.print(f"serving on {supervisor.url_of(settings.host, settings.port)}")
@@ -141,7 +125,11 @@ def serve(supervised: Annotated[int | None, typer.Option(hidden=True)] = None) -
 
 
 @app.command()
-def migrate() -> None:
+def migrate(
+    logins: Annotated[
+        bool, typer.Option("--logins", help="Also make the logins that DATABASE_APP_URL and its like name.")
+    ] = False,
+) -> None:
     """Bring the database to the newest schema, starting the embedded servers for it where they do not run."""
     progress = Progress()
     settings = load()
@@ -151,6 +139,8 @@ def migrate() -> None:
         except embedded.NotRunningError:
             urls = cleanup.enter_context(_start_servers(settings, progress)).urls
         _migrate(urls.database_url, progress)
+        if logins:
+            _make_logins(settings, urls.database_url, progress)
 
 
 @app.command()
@@ -167,7 +157,8 @@ def seal(
     logs.configure(settings.log_level)
     if supervised:
         supervisor.end_with_parent()
-    urls = embedded.attach(settings.home, database_url=settings.database_url, redis_url=settings.redis_url)
+    url = settings.database_url or settings.database_sealer_url
+    urls = embedded.attach(settings.home, database_url=url, redis_url=settings.redis_url)
     settings = settings.model_copy(update={"database_url": urls.database_url})
     try:
         with audit.refusals_named():
@@ -375,6 +366,9 @@ app.add_typer(office.admin, name="admin")
 app.command("users")(office.users)
 app.add_typer(office.sessions, name="sessions")
 app.command("settings")(office.settings)
+app.command("backup")(backups.backup)
+app.command("restore")(backups.restore)
+app.command("docs", hidden=True)(reference.docs)
 
 
 def main() -> None:
@@ -495,6 +489,26 @@ def _migrate(database_url: str, progress: Progress) -> None:
         raise RefusedError(f"the database at {where} cannot be migrated: {str(error).splitlines()[0]}") from error
     if applied:
         progress.say(f"schema migrated: {', '.join(applied)}")
+
+
+def _make_logins(settings: Settings, database_url: str, progress: Progress) -> None:
+    from asyncpg import PostgresError
+
+    from db.separation import LoginRefused, make_login
+
+    wanted = {
+        "app": ("DATABASE_APP_URL", settings.database_app_url),
+        "sealer": ("DATABASE_SEALER_URL", settings.database_sealer_url),
+        "retention": ("DATABASE_RETENTION_URL", settings.database_retention_url),
+    }
+    for group, (name, url) in wanted.items():
+        if url is None:
+            continue
+        try:
+            login = asyncio.run(make_login(database_url, url, group))
+        except (LoginRefused, OSError, PostgresError) as refusal:
+            raise RefusedError(f"{name}: {refusal}") from None
+        progress.say(f"{login} may act as {group}, with the password of {name}")
 
 
 async def _has_people(database_url: str) -> bool:

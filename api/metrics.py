@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from prometheus_client import (
@@ -31,12 +31,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import db.seal
+from api import traces
 from db.meters import REGISTRY
 
 if TYPE_CHECKING:
     from api.context import Services
     from api.fanout import Fanout
-    from db.unit import Figures
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 LOOK_TIMEOUT_S: Final = 2.0  # for what only the database knows; without it the rest is shown
@@ -74,6 +74,7 @@ log = structlog.get_logger(__name__)
 def attempted(field: str, outcome: str, ticket_id: str | None, user_id: object) -> None:
     """Count an attempt that has come to an end, and log it with its ticket."""
     ATTEMPTS.labels(field, outcome).inc()
+    traces.mark(ticket_id)
     log.info("attempt", field=field, outcome=outcome, ticket_id=ticket_id, user_id=user_id and str(user_id))
 
 
@@ -141,31 +142,57 @@ class _Families(Collector):
         return self.families
 
 
+# What is looked at when somebody asks: name → what it is. Those with a label name it in brackets.
+GAUGES: Final = {
+    "sockets": "Web sockets that are open.",
+    "subscriptions": "Subscriptions of market data and tickets, which may share executions.",
+    "executions": "Subscriptions that are executed, each for all who ask the same.",
+    "tasks": "Tasks of the event loop.",
+    "redis_connected": "1 while notices of other processes arrive.",
+    "desk_queue_commands": "Orders and cancels that wait for the desk.",
+    "stream_lag_seconds": "Age of the book that watchers are shown, by certificate.",
+    "stream_behind_events": "Events of the database that watchers were not told yet, by certificate.",
+    "pool_open_connections": "Connections that are open, by pool.",
+    "pool_used_connections": "Connections in use, by pool.",
+    "pool_max_connections": "The most connections there may be, by pool.",
+    "database_up": "1 while the database answers.",
+    "sealed_leaves": "Tickets and voids in the signed tree.",
+    "seal_lag_seconds": "Age of the oldest ticket that is not sealed.",
+    "seal_stopped": "1 when the sealer found something wrong and stopped.",
+}
+COUNTERS: Final = {
+    "executed_events": "Events executed for subscriptions.",
+    "sent_events": "Events sent to subscribers.",
+    "book_loads": "Whole books read from the database.",
+}
+
+
+def described() -> Iterator[tuple[str, str, str]]:
+    """Yield (name, kind, what it is) of every metric, as a query names it."""
+    for family in REGISTRY.collect():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        yield name, family.type, family.documentation
+    yield from ((f"carbondesk_{name}_total", "counter", text) for name, text in COUNTERS.items())
+    yield from ((f"carbondesk_{name}", "gauge", text) for name, text in GAUGES.items())
+
+
 def _figures(services: Services, fanout: Fanout) -> Iterator[Metric]:
     """Look at what this process holds open."""
-    yield _gauge("sockets", "Web sockets that are open.", services.presence.sockets)
-    yield _gauge(
-        "subscriptions", "Subscriptions of market data and tickets, which may share executions.", fanout.watches
-    )
-    yield _gauge("executions", "Subscriptions that are executed, each for all who ask the same.", len(fanout.runs))
-    yield _counter("executed_events", "Events executed for subscriptions.", fanout.executions)
-    yield _counter("sent_events", "Events sent to subscribers.", fanout.sent)
-    yield _gauge("tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
-    yield _counter("book_loads", "Whole books read from the database.", services.books.loads)
-    yield _gauge("redis_connected", "1 while notices of other processes arrive.", int(services.books.hears_others))
-    yield _gauge("desk_queue_commands", "Orders and cancels that wait for the desk.", services.desk.waiting)
-    ages, behind = services.books.ages(), services.books.behind()
-    yield _labelled("stream_lag_seconds", "Age of the book that watchers are shown.", "certificate", ages)
-    yield _labelled(
-        "stream_behind_events", "Events of the database that watchers were not told.", "certificate", behind
-    )
-    yield from _pools(services.figures())
-
-
-def _pools(figures: Sequence[Figures]) -> Iterator[Metric]:
-    yield _labelled("pool_open_connections", "Open connections.", "pool", {one.name: one.open for one in figures})
-    yield _labelled("pool_used_connections", "Connections in use.", "pool", {one.name: one.used for one in figures})
-    yield _labelled("pool_max_connections", "Most there may be.", "pool", {one.name: one.size_max for one in figures})
+    yield _gauge("sockets", services.presence.sockets)
+    yield _gauge("subscriptions", fanout.watches)
+    yield _gauge("executions", len(fanout.runs))
+    yield _counter("executed_events", fanout.executions)
+    yield _counter("sent_events", fanout.sent)
+    yield _gauge("tasks", len(asyncio.all_tasks()))
+    yield _counter("book_loads", services.books.loads)
+    yield _gauge("redis_connected", int(services.books.hears_others))
+    yield _gauge("desk_queue_commands", services.desk.waiting)
+    yield _labelled("stream_lag_seconds", "certificate", services.books.ages())
+    yield _labelled("stream_behind_events", "certificate", services.books.behind())
+    figures = services.figures()
+    yield _labelled("pool_open_connections", "pool", {one.name: one.open for one in figures})
+    yield _labelled("pool_used_connections", "pool", {one.name: one.used for one in figures})
+    yield _labelled("pool_max_connections", "pool", {one.name: one.size_max for one in figures})
 
 
 async def _sealing(services: Services) -> list[Metric]:
@@ -175,25 +202,25 @@ async def _sealing(services: Services) -> list[Metric]:
             sealed = await db.seal.state(services.pool)
     except Exception as error:  # whatever is wrong: everything else is worth showing
         log.warning("metrics_without_database", error=repr(error))
-        return [_gauge("database_up", "1 while the database answers.", 0)]
+        return [_gauge("database_up", 0)]
     return [
-        _gauge("database_up", "1 while the database answers.", 1),
-        _gauge("sealed_leaves", "Tickets and voids in the signed tree.", sealed["size"]),
-        _gauge("seal_lag_seconds", "Age of the oldest ticket that is not sealed.", sealed["lag_s"] or 0),
-        _gauge("seal_stopped", "1 when the sealer found something wrong and stopped.", int(bool(sealed["alarm"]))),
+        _gauge("database_up", 1),
+        _gauge("sealed_leaves", sealed["size"]),
+        _gauge("seal_lag_seconds", sealed["lag_s"] or 0),
+        _gauge("seal_stopped", int(bool(sealed["alarm"]))),
     ]
 
 
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"carbondesk_{name}", text, value=value)
+def _gauge(name: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"carbondesk_{name}", GAUGES[name], value=value)
 
 
-def _counter(name: str, text: str, value: float) -> Metric:
-    return CounterMetricFamily(f"carbondesk_{name}", text, value=value)
+def _counter(name: str, value: float) -> Metric:
+    return CounterMetricFamily(f"carbondesk_{name}", COUNTERS[name], value=value)
 
 
-def _labelled(name: str, text: str, label: str, values: Mapping[str, Any]) -> Metric:
-    family = GaugeMetricFamily(f"carbondesk_{name}", text, labels=[label])
+def _labelled(name: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(f"carbondesk_{name}", GAUGES[name], labels=[label])
     for key, value in values.items():
         family.add_metric([key], value)
     return family

@@ -36,7 +36,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to leave; a signal handler, so it only takes notes."""
         self._guard.is_leaving = True
-        if self._drain_s and self._leave_at is None and self.started:
+        if self._leave_at is None and self.started:
             self._leave_at = time.monotonic() + self._drain_s
         else:
             super().handle_exit(sig, frame)

@@ -164,10 +164,13 @@ async def test_replicas_are_replaced_under_load_and_no_order_is_lost_or_doubled(
             await replica.start()
             stack.callback(lambda one=replica: one.child.stop())
         looker = asyncio.create_task(balance(replicas, market.session))
+        stack.callback(looker.cancel)
         clients = [
             asyncio.create_task(trade(load, replicas, market.session, trader, SEED + number))
             for number, trader in enumerate(traders)
         ]
+        for client in clients:
+            stack.callback(client.cancel)
         for replica in replicas:
             watcher = asyncio.create_task(watch(replica, closes))
             await asyncio.sleep(BEFORE_S)
@@ -176,7 +179,6 @@ async def test_replicas_are_replaced_under_load_and_no_order_is_lost_or_doubled(
             await asyncio.sleep(BEFORE_S)
         load.is_over = True
         await asyncio.gather(*clients)
-        looker.cancel()
     print(f"{len(load.told)} orders, {load.broken.total()} repeated, {load.busy} BUSY, left in {left_s}")  # noqa: T201
     assert load.wrong == []
     assert closes == [GOING_AWAY, GOING_AWAY]
@@ -213,6 +215,8 @@ async def test_without_a_load_balancer_what_breaks_off_is_found_by_its_key(marke
             asyncio.create_task(trade(load, replicas, market.session, trader, SEED + number))
             for number, trader in enumerate(traders)
         ]
+        for client in clients:
+            stack.callback(client.cancel)
         await asyncio.sleep(BEFORE_S)
         left_s = await replicas[0].replace()
         await asyncio.sleep(BEFORE_S)
