@@ -50,7 +50,7 @@ def traced(app: ASGIApp, settings: Settings) -> ASGIApp:
     provider = TracerProvider(resource=Resource.create({"service.name": SERVICE}))
     exporter = OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint.rstrip('/')}/v1/traces")
     provider.add_span_processor(BatchSpanProcessor(exporter))
-    AsyncPGInstrumentor(capture_parameters=False).instrument(tracer_provider=provider)
+    AsyncPGInstrumentor(capture_parameters=False).instrument(tracer_provider=provider)  # type: ignore[no-untyped-call]
 
     def put(ticket_id: str) -> None:
         trace.get_current_span().set_attribute(TICKET, ticket_id)

@@ -292,7 +292,7 @@ def test_redis_refuses_what_carbondesk_does_not_need(tmp_path: Path) -> None:
         assert client.publish("carbondesk:desk:tickets", "{}") == 0
         for forbidden in FORBIDDEN:
             with pytest.raises(redis.exceptions.NoPermissionError):
-                client.execute_command(*forbidden.split())
+                client.execute_command(*forbidden.split())  # type: ignore[no-untyped-call]
         with pytest.raises(redis.exceptions.AuthenticationError):
             redis.Redis(port=port).ping()
         health = redis.Redis(port=port, username="health", password="health")

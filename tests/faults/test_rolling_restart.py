@@ -67,6 +67,10 @@ class Replica:
             self.child.start()
         await asyncio.to_thread(supervisor.wait_ready, self.child, self.base)
 
+    def stop(self) -> None:
+        """End the process of now."""
+        self.child.stop()
+
     async def replace(self) -> float:
         """Go away and come back; return how long going took."""
         process = self.child._process
@@ -158,11 +162,13 @@ async def test_replicas_are_replaced_under_load_and_no_order_is_lost_or_doubled(
 ) -> None:
     traders = await market.traders(CLIENTS, EUR="1000000", CEA="100000")
     replicas = [Replica(replace_drain(settings)) for _ in range(2)]
-    load, closes, left_s = Load(), [], []
+    load = Load()
+    closes: list[int] = []
+    left_s: list[float] = []
     async with contextlib.AsyncExitStack() as stack:
         for replica in replicas:
             await replica.start()
-            stack.callback(lambda one=replica: one.child.stop())
+            stack.callback(replica.stop)
         looker = asyncio.create_task(balance(replicas, market.session))
         stack.callback(looker.cancel)
         clients = [
@@ -209,7 +215,7 @@ async def test_without_a_load_balancer_what_breaks_off_is_found_by_its_key(marke
     async with contextlib.AsyncExitStack() as stack:
         for replica in replicas:
             await replica.start()
-            stack.callback(lambda one=replica: one.child.stop())
+            stack.callback(replica.stop)
             replica.is_ready = True  # for ever, whatever it says
         clients = [
             asyncio.create_task(trade(load, replicas, market.session, trader, SEED + number))
