@@ -37,7 +37,7 @@ from api.books import Books, read_changes, read_picture, read_sequences
 from api.context import Context, Services
 from api.errors import Code, RequestError
 from api.events import Events, cancel, supervise
-from api.exports import EXPORTS_MAX, Exports
+from api.exports import EXPORTS_MAX, STATEMENT_TIMEOUT_S, Exports
 from api.fanout import Fanout, Seat
 from api.feeds import Holdings, Journal
 from api.guard import Guard
@@ -93,7 +93,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(caller_pool.close)
         reader = Reader.open(url, role=role, size_max=READ_CONNECTIONS_MAX)
         stack.push_async_callback(reader.close)
-        exporter = Reader.open(url, role=role, size_max=EXPORTS_MAX)
+        exporter = Reader.open(url, role=role, size_max=EXPORTS_MAX, statement_timeout_s=STATEMENT_TIMEOUT_S)
         stack.push_async_callback(exporter.close)
         client = redis.asyncio.from_url(settings.redis_url, socket_connect_timeout=db.numbers.REDIS_TIMEOUT_S)
         stack.push_async_callback(client.aclose)
@@ -346,7 +346,7 @@ def create_app(settings: Settings) -> ASGIApp:
         Route("/graphql", view),
         WebSocketRoute("/graphql", view),
         Route(kyc.PATH, door.kyc_document),
-        Mount("/export", Exports(built, door.of_request)),
+        Mount("/export", Exports(built, door.of_request, door.admit)),
         Route("/healthz", healthy),
         Route("/readyz", door.ready),
         Route("/metrics", door.metrics),

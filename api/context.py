@@ -23,7 +23,7 @@ from api.auth import Passwords, clear_cookie, set_cookie
 from api.fanout import Audience
 from db.desk import Desk
 from db.people import Callers
-from db.read import Reader
+from db.read import COUNT_MAX, Reader
 from db.unit import Pool, Units
 from domain.kyc import KycDocument
 from domain.ledger import Balance
@@ -114,6 +114,7 @@ class Context:
     response: Response | None = None
     replaces: Caller | None = None  # whose session a login in this browser takes the place of
     seat: Seat | None = None  # of a subscription whose execution others may share
+    count_max: int | None = COUNT_MAX  # how far totalCount counts
     tags: tuple[str, ...] = ()  # on every ticket of the operation
     tickets: dict[str, str] = field(default_factory=dict)  # alias of a mutation → its root ticket
     replayed: list[str] = field(default_factory=list)  # aliases answered from an idempotency key

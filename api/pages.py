@@ -66,13 +66,13 @@ class Connection(Generic[N]):
 
 @dataclass(frozen=True, slots=True)
 class Counted(Generic[F]):
-    """How a list counts itself: (count, whether it is exact)."""
+    """How a list counts itself, up to a bound if there is one: (count, whether it is exact)."""
 
-    count: Callable[[Reader, F], Awaitable[tuple[int, bool]]]
+    count: Callable[[Reader, F, int | None], Awaitable[tuple[int, bool]]]
 
 
 @asynccontextmanager
-async def in_time() -> AsyncIterator[None]:
+async def in_time(seconds: float = STATEMENT_TIMEOUT_S) -> AsyncIterator[None]:
     """Say what to do when the database gives up on a question that would take too long.
 
     Raises: RequestError (TOO_COMPLEX).
@@ -82,17 +82,17 @@ async def in_time() -> AsyncIterator[None]:
     except DBAPIError as error:
         if not is_overdue(error):
             raise
-        message = f"This took longer than {STATEMENT_TIMEOUT_S:.0f} s. Narrow the filter: a window of time helps most."
+        message = f"This took longer than {seconds:.0f} s. Narrow the filter: a window of time helps most."
         raise RequestError(message, Code.TOO_COMPLEX, field="filter") from error
 
 
 async def _counted(
-    reader: Reader, statement_of: Callable[[F], Select[Any]] | Counted[F], wanted: F
+    reader: Reader, statement_of: Callable[[F], Select[Any]] | Counted[F], wanted: F, count_max: int | None
 ) -> tuple[int, bool]:
-    async with in_time():
+    async with in_time(reader.statement_timeout_s):
         if isinstance(statement_of, Counted):
-            return await statement_of.count(reader, wanted)
-        return await read.count(reader, statement_of(wanted))
+            return await statement_of.count(reader, wanted, count_max)
+        return await read.count(reader, statement_of(wanted), count_max)
 
 
 async def page_of(
@@ -117,7 +117,8 @@ async def page_of(
 
     async def count() -> tuple[int, bool]:
         if not known:
-            known.append((0, True) if wanted is None else await _counted(reader, statement_of, wanted))
+            count_max = info.context.count_max
+            known.append((0, True) if wanted is None else await _counted(reader, statement_of, wanted, count_max))
         return known[0]
 
     try:
@@ -125,7 +126,7 @@ async def page_of(
         assert window.size <= PAGE_SIZE_MAX
         page: Page[R] = Page([], False, False)
         if wanted is not None:
-            async with in_time():
+            async with in_time(reader.statement_timeout_s):
                 page = await load(reader, wanted, window)
     except DomainError as error:
         raise RequestError(error.message, Code.BAD_REQUEST, field=error.field) from error

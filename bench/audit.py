@@ -239,7 +239,7 @@ async def count_all(reader: Reader, size: int, times: Times) -> None:
 
 async def by_rows(reader: Reader, size: int, times: Times) -> None:
     """Count as one would by hand, and check that ours comes to the same."""
-    async with reader.snapshot(statement_timeout_s=600) as snapshot:
+    async with reader.snapshot() as snapshot:
 
         async def grouped() -> int:
             for statement in GROUPED:

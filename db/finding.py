@@ -79,15 +79,19 @@ async def durations(reader: Reader, wanted: TicketFilter, most: int) -> list[Dec
     return [row["duration_ms"] for row in await reader.rows(statement)]
 
 
-async def tickets_counted(reader: Reader, wanted: TicketFilter) -> tuple[int, bool]:
-    """Return how many tickets a filter has, up to COUNT_MAX, and whether that is exact."""
+async def tickets_counted(
+    reader: Reader, wanted: TicketFilter, count_max: int | None = COUNT_MAX
+) -> tuple[int, bool]:
+    """Return how many tickets a filter has, up to a bound if there is one, and whether that is exact."""
+    if count_max is None:
+        return await read.count(reader, select(tables.ticket_logs).where(await exported(reader, wanted)), None)
     condition, found = tickets.where(wanted), search.parsed(wanted.search or "")
     if found is None or not wanted.searches_payloads:
-        return await read.count(reader, select(tables.ticket_logs).where(condition))
+        return await read.count(reader, select(tables.ticket_logs).where(condition), count_max)
     sources = await _places_of_words(reader, found, replace(wanted, search=None))
-    bounded = [source.whole().limit(COUNT_MAX + 1).subquery() for source in sources]
+    bounded = [source.whole().limit(count_max + 1).subquery() for source in sources]
     keys = [select(place.c.year, place.c.number) for place in bounded]
-    return await read.count(reader, select(union(*keys).subquery())) if keys else (0, True)
+    return await read.count(reader, select(union(*keys).subquery()), count_max) if keys else (0, True)
 
 
 async def exported(reader: Reader, wanted: TicketFilter) -> ColumnElement[bool]:

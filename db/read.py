@@ -5,6 +5,7 @@ Each call is one short transaction of its own, so any number of fields may read 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
@@ -38,16 +39,19 @@ POOL_TIMEOUT_S = 5.0
 class Reader:
     """Connections for reading only."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, statement_timeout_s: float = STATEMENT_TIMEOUT_S) -> None:
         self._engine = engine
+        self.statement_timeout_s = statement_timeout_s
 
     @classmethod
-    def open(cls, url: str, *, role: str | None, size_max: int) -> Reader:
+    def open(
+        cls, url: str, *, role: str | None, size_max: int, statement_timeout_s: float = STATEMENT_TIMEOUT_S
+    ) -> Reader:
         """Connect lazily as the login of the URL and act as the role."""
         settings = {
             "application_name": "carbondesk-read",
             "default_transaction_read_only": "on",
-            "statement_timeout": str(int(STATEMENT_TIMEOUT_S * 1_000)),
+            "statement_timeout": str(int(statement_timeout_s * 1_000)),
             "timezone": "UTC",
             "jit": "off",
             # Filters are composed and their values skewed: a plan for any value would be a bad one for most.
@@ -66,55 +70,61 @@ class Reader:
             connect_args={
                 "server_settings": settings,
                 "timeout": CONNECT_TIMEOUT_S,
-                "command_timeout": STATEMENT_TIMEOUT_S * 2,
+                "command_timeout": statement_timeout_s * 2,
             },
         )
-        return cls(engine)
+        return cls(engine, statement_timeout_s)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        async with self._engine.connect() as connection:
+            yield connection
 
     async def rows(self, statement: Select[Any]) -> Sequence[RowMapping]:
         """Run one statement."""
-        async with self._engine.connect() as connection:
+        async with self._connected() as connection:
             rows: Sequence[RowMapping] = (await connection.execute(statement)).mappings().all()
             return rows
 
     async def sql(self, statement: str, **parameters: Any) -> Sequence[RowMapping]:
         """Run one statement that is clearer as text."""
-        async with self._engine.connect() as connection:
+        async with self._connected() as connection:
             return (await connection.execute(text(statement), parameters)).mappings().all()
 
     async def estimate(self, statement: Select[Any]) -> int:
         """Return how many rows the planner expects of a statement, which is not run."""
-        async with self._engine.connect() as connection:
+        async with self._connected() as connection:
             (plan,) = (await connection.execute(_Explain(statement))).scalar_one()
             return int(plan["Plan"]["Plan Rows"])
 
     @asynccontextmanager
-    async def snapshot(self, *, statement_timeout_s: int | None = None) -> AsyncIterator[Snapshot]:
+    async def snapshot(self) -> AsyncIterator[Snapshot]:
         """Read everything as of one instant, for as long as it takes; nothing is written and nothing is waited for."""
         async with self._engine.connect() as plain:
             connection = await plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            if statement_timeout_s is not None:
-                await connection.execute(text(f"SET LOCAL statement_timeout = {statement_timeout_s * 1_000}"))
-            yield Snapshot(connection)
+            yield Snapshot(self._engine, connection, self.statement_timeout_s)
 
     async def close(self) -> None:
         await self._engine.dispose()
 
 
-class Snapshot:
-    """One instant of the database."""
+class Snapshot(Reader):
+    """One instant of the database, read by one statement at a time, whoever asks."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, engine: AsyncEngine, connection: AsyncConnection, statement_timeout_s: float) -> None:
+        super().__init__(engine, statement_timeout_s)
         self._connection = connection
+        self._turn = asyncio.Lock()
 
-    async def rows(self, statement: Select[Any]) -> Sequence[RowMapping]:
-        """Run one statement."""
-        rows: Sequence[RowMapping] = (await self._connection.execute(statement)).mappings().all()
-        return rows
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        async with self._turn:
+            yield self._connection
 
-    async def sql(self, statement: str, **parameters: Any) -> Sequence[RowMapping]:
-        """Run one statement that is clearer as text."""
-        return (await self._connection.execute(text(statement), parameters)).mappings().all()
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Snapshot]:
+        """Read as of the same instant."""
+        yield self
 
     async def stream(self, statement: Select[Any], size: int) -> AsyncIterator[Sequence[RowMapping]]:
         """Run one statement behind a cursor of the server; yield its rows by so many."""
@@ -244,17 +254,14 @@ def finished(rows: Sequence[RowMapping], window: Window, read: Callable[[RowMapp
     return Page(items, has_next=has_more, has_previous=window.after is not None)
 
 
-async def count(reader: Reader, statement: Select[Any]) -> tuple[int, bool]:
-    """Return how many rows a list has, up to COUNT_MAX, and whether that is exact."""
-    bounded = (
-        statement.with_only_columns(literal(1), maintain_column_froms=True)
-        .order_by(None)
-        .limit(COUNT_MAX + 1)
-        .subquery()
-    )
-    (row,) = await reader.rows(select(func.count().label("rows")).select_from(bounded))
+async def count(reader: Reader, statement: Select[Any], count_max: int | None = COUNT_MAX) -> tuple[int, bool]:
+    """Return how many rows a list has, up to a bound if there is one, and whether that is exact."""
+    bounded = statement.with_only_columns(literal(1), maintain_column_froms=True).order_by(None)
+    if count_max is not None:
+        bounded = bounded.limit(count_max + 1)
+    (row,) = await reader.rows(select(func.count().label("rows")).select_from(bounded.subquery()))
     found: int = row["rows"]
-    return min(found, COUNT_MAX), found <= COUNT_MAX
+    return (found, True) if count_max is None else (min(found, count_max), found <= count_max)
 
 
 def during(column: ColumnElement[datetime], start: datetime | None, end: datetime | None) -> list[ColumnElement[bool]]:
