@@ -199,6 +199,10 @@ class _Sink:
     def flush(self) -> None:
         """Everything is handed over already."""
 
+    def seek(self, *_: int) -> int:
+        """Parts are written one behind the other; who writes wants to see this and does not call it."""
+        raise io.UnsupportedOperation
+
 
 async def _parquet(columns: Sequence[Column], pages: AsyncIterator[Sequence[Row]]) -> AsyncGenerator[bytes, None]:
     """Yield the parts of a Parquet file: a thread packs a group of rows, asks for the next, and hands out its bytes.
@@ -215,7 +219,7 @@ async def _parquet(columns: Sequence[Column], pages: AsyncIterator[Sequence[Row]
             sink.parts.task_done()
         try:
             work.result()
-        except Exception as error:  # what went wrong in the loop says more than what the thread made of it
+        except Exception as error:  # what went wrong says more than what the library made of it
             raise loop.failed or error from None
     finally:
         await loop.close()
@@ -242,7 +246,11 @@ def _pack(columns: Sequence[Column], groups: AsyncGenerator[list[Row], None], lo
 
     def batches() -> Iterator[RecordBatch]:
         while rows := loop.wait(anext(groups, None)):
-            yield RecordBatch([_array(column, rows) for column in columns], schema=schema)
+            try:
+                yield RecordBatch([_array(column, rows) for column in columns], schema=schema)
+            except Exception as error:
+                loop.failed = error
+                raise
 
     reader = RecordBatchReader.from_batches(schema, batches())
     write_parquet(reader, cast("IO[bytes]", sink), max_row_group_size=GROUP_ROWS, compression="zstd(3)")

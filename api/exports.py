@@ -143,9 +143,9 @@ class Exports:
             except ClientDisconnect:
                 return
             except GraphQLError as error:
-                await _refused(error)(scope, receive, send)
+                await _refused(error, request)(scope, receive, send)
             except Exception as error:  # the last resort is to say so and to log it
-                await _refused(wrapped(error))(scope, receive, send)
+                await _refused(wrapped(error), request)(scope, receive, send)
             else:
                 await _until_gone(file.sent(send), receive)
 
@@ -155,8 +155,7 @@ class Exports:
         Raises: RequestError, Fault, ClientDisconnect.
         """
         self.admit(request)
-        name, _, kind = request.url.path.removeprefix("/export/").partition(".")
-        kinds, methods = FILES.get(name, (frozenset[str](), ()))
+        name, kind, kinds, methods = _file(request)
         if kind not in kinds:
             raise RequestError("There is no such export.", Code.BAD_REQUEST, 404)
         if request.method not in methods:
@@ -241,7 +240,7 @@ class Exports:
         attempt, tell = _attempt(context, "exportQuery", {"format": kind}), stories.of_rows_exported
         try:
             asked, is_whole = await _asked(request)
-            question = question_of(self.schema._schema, asked, PAGE_SIZE_MAX)
+            question = question_of(self.schema._schema, asked, PAGE_SIZE_MAX, is_whole=is_whole)
         except GraphQLError as error:  # what is no query is not recorded: it may hold a password
             await _record_error(context, attempt, tell, error)
         is_whole = is_whole and question.is_connection
@@ -250,7 +249,7 @@ class Exports:
         reading = Reading(self.schema, question, context, snapshot)
         try:
             count = await reading.count() if is_whole else 0
-            page = await reading.page(question.cursor) if is_whole else await reading.asked()
+            page = await reading.page(None) if is_whole else await reading.asked()
         except GraphQLError as error:
             await _record_error(context, attempt, tell, error)
         if not is_whole:
@@ -507,11 +506,21 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def _refused(error: GraphQLError) -> Response:
+def _file(request: Request) -> tuple[str, str, frozenset[str], tuple[str, ...]]:
+    """Return name and kind of a file, and which kinds of it there are and which methods get them."""
+    name, _, kind = request.url.path.removeprefix("/export/").partition(".")
+    return name, kind, *FILES.get(name, (frozenset[str](), ()))
+
+
+def _refused(error: GraphQLError, request: Request) -> Response:
     """Word a refusal as GraphQL words one."""
     worded = presented_error(error)
     status = getattr(error, "status", None) or STATUS_BY_CODE[Code(worded["extensions"]["code"])]
-    headers = {"Cache-Control": "no-store", **({"Allow": "GET"} if status == 405 else {})}
+    headers = {"Cache-Control": "no-store"}
+    if status == 405:
+        headers["Allow"] = ", ".join(_file(request)[3])
+    if retry_after_s := worded["extensions"].get("retryAfter"):
+        headers["Retry-After"] = str(retry_after_s)
     if ticket_id := worded["extensions"].get("ticketId"):
         headers[TICKET_HEADER] = str(ticket_id)
     return Response(encoded({"errors": [worded]}), status, headers, f"{JSON_TYPE}; charset=utf-8")

@@ -84,7 +84,6 @@ class Question:
     columns: Sequence[Column]
     path: tuple[str, ...]
     is_connection: bool
-    cursor: str | None  # where the first page begins
     counting: str  # the document that asks for totalCount
     paging: str  # the document that asks for a page after the cursor in the variable `after`
     after: str  # its name there
@@ -112,10 +111,11 @@ class Question:
         return found
 
 
-def question_of(schema: GraphQLSchema, asked: Asked, page_size: int) -> Question:
-    """Read a document and its variables.
+def question_of(schema: GraphQLSchema, asked: Asked, page_size: int, *, is_whole: bool = True) -> Question:
+    """Read a document and its variables, for all pages of its list or for the one it asks for.
 
-    Raises: GraphQLError (whatever /graphql would refuse before it runs; BAD_REQUEST: not one list, or pages backwards).
+    Raises: GraphQLError (whatever /graphql would refuse before it runs; BAD_REQUEST: it does not ask for one list, or
+    wants all pages from another than the first).
     """
     document = parse(asked.query, **PARSE_OPTIONS)
     faults = [fault] if (fault := excess_of(document)) else fault_in(schema, document)
@@ -127,7 +127,7 @@ def question_of(schema: GraphQLSchema, asked: Asked, page_size: int) -> Question
         raise RequestError("The document holds no such operation.")
     if operation.operation is not OperationType.QUERY:
         raise RequestError("An export is of a query: this is none.")
-    return _Reading(schema, document, operation, asked.variables or {}, page_size).question()
+    return _Reading(schema, document, operation, asked.variables or {}, page_size, is_whole).question()
 
 
 class _Reading:
@@ -140,6 +140,7 @@ class _Reading:
         operation: OperationDefinitionNode,
         variables: Mapping[str, Any],
         page_size: int,
+        is_whole: bool,
     ) -> None:
         self.schema = schema
         self.operation = operation
@@ -147,6 +148,7 @@ class _Reading:
         self.given = with_defaults(operation, variables)
         self.variables = variables
         self.page_size = page_size
+        self.is_whole = is_whole
 
     def question(self) -> Question:
         """Walk to the list, and word the documents that ask for it."""
@@ -161,7 +163,8 @@ class _Reading:
             rows = _field(items[0].name.value, _merged(items), alias=ROWS)
             page = _field("pageInfo", SelectionSetNode(selections=(_field(NEXT), _field(END))), alias=PAGE)
             as_asked = SelectionSetNode(selections=(rows, page))
-            cursor = self._start(last)
+            if self.is_whole:
+                self._require_all(last)
             forward = [one for one in last.arguments or () if one.name.value not in PAGING]
             of_page = [*forward, _argument("first", IntValueNode(value=str(self.page_size))),
                        _argument("after", _variable(after))]  # fmt: skip
@@ -169,7 +172,7 @@ class _Reading:
             counting = self._worded(way, forward, SelectionSetNode(selections=(_field("totalCount"),)))
         else:
             columns = list(self._columns(self._grouped(way[-1]), _object(kind), (), is_edge=False))
-            as_asked, cursor, counting, paging = _merged(way[-1]), None, "", ""
+            as_asked, counting, paging = _merged(way[-1]), "", ""
         self._require_columns(columns)
         return Question(
             name=".".join(nodes[0].name.value for nodes in way),
@@ -179,7 +182,6 @@ class _Reading:
             columns=columns,
             path=tuple(_key(nodes[0]) for nodes in way),
             is_connection=is_connection,
-            cursor=cursor,
             counting=counting,
             paging=paging,
             after=after,
@@ -229,15 +231,16 @@ class _Reading:
             )
         return asked[0]
 
-    def _start(self, node: FieldNode) -> str | None:
-        """Return the cursor that the document begins after.
+    def _require_all(self, node: FieldNode) -> None:
+        """Refuse a page that does not begin at the first row: X-Row-Count counts them all.
 
         Raises: RequestError.
         """
         given = {argument.name.value: plain(argument.value, self.given) for argument in node.arguments or ()}
-        if given.get("last") is not None or given.get("before") is not None:
-            raise RequestError("All pages are read forwards: leave last and before away, or ask for one page.")
-        return given.get("after")
+        if any(given.get(name) is not None for name in ("after", "last", "before")):
+            raise RequestError(
+                "All pages are read, from the first: leave after, last and before away, or ask for one page."
+            )
 
     def _columns(
         self, fields: Fields, kind: GraphQLObjectType, path: tuple[str, ...], is_edge: bool
