@@ -43,7 +43,7 @@ from api.context import Context
 from api.enums import TicketOrder, UserRole
 from api.errors import Code, RequestError, Schema, presented_error, wrapped
 from api.http import JSON_TYPE, KIB, STATUS_BY_CODE, TICKET_HEADER, read_body, require_json, require_same_origin
-from api.inputs import TicketFilter
+from api.filters import TicketFilter
 from api.origin import Credential, credential_of, without_cookies
 from api.policy import Policy, refusal
 from api.questions import Page, Question, question_of
@@ -309,7 +309,7 @@ class Reading:
         result = await self.schema.execute(
             document,
             variable_values={**self.question.variables, **more},
-            context_value=replace(self.context, services=services, count_max=None),
+            context_value=replace(self.context, services=services),
             operation_name=self.question.operation_name,
             allowed_operation_types=(OperationType.QUERY,),
         )

@@ -9,10 +9,12 @@ import asyncio
 import base64
 import binascii
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -34,6 +36,7 @@ PAGE_SIZE_MAX = 100
 PAGE_SIZE = 50
 COUNT_MAX = 10_000  # counting further costs more than knowing it is worth
 POOL_TIMEOUT_S = 5.0
+_FIGURE = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,8})?")  # as a cursor writes one
 
 
 class Reader:
@@ -200,16 +203,6 @@ class Page(Generic[T]):
     has_previous: bool
 
 
-async def page(
-    reader: Reader, statement: Select[Any], key: Key, window: Window, read: Callable[[RowMapping], T]
-) -> Page[T]:
-    """Read one page by its key; what a page costs does not depend on how deep it lies.
-
-    Raises: InvalidInput (page size, cursor).
-    """
-    return finished(await reader.rows(cut(named(statement, key), key, window)), window, read)
-
-
 def named(statement: Select[Any], key: Key) -> Select[Any]:
     """Return a statement that also answers with its key, under names that nothing else has."""
     return statement.add_columns(*(column.label(f"key_{index}") for index, column in enumerate(key.columns)))
@@ -278,9 +271,16 @@ def _beyond(key: Key, values: list[Any], *, is_after: bool) -> ColumnElement[boo
 
 
 def _encode(values: list[Any]) -> str:
-    plain = [instant(value) if isinstance(value, datetime) else value if isinstance(value, int) else str(value)
-             for value in values]  # fmt: skip
+    plain = [_written(value) for value in values]
     return base64.urlsafe_b64encode(json.dumps(plain, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return instant(value)
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return value if isinstance(value, int) else str(value)
 
 
 def _decode(cursor: str, key: Key, field: str) -> list[Any]:
@@ -309,4 +309,8 @@ def _typed(value: Any, column: ColumnElement[Any]) -> Any:
         return value
     if not isinstance(value, str) or "\x00" in value:
         raise ValueError("not a key")
+    if kind is Decimal:
+        if not _FIGURE.fullmatch(value):
+            raise ValueError("not a key")
+        return Decimal(value)
     return value
