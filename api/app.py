@@ -93,7 +93,9 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(caller_pool.close)
         reader = Reader.open(url, role=role, size_max=READ_CONNECTIONS_MAX)
         stack.push_async_callback(reader.close)
-        exporter = Reader.open(url, role=role, size_max=EXPORTS_MAX, statement_timeout_s=STATEMENT_TIMEOUT_S)
+        exporter = Reader.open(
+            url, role=role, size_max=EXPORTS_MAX, statement_timeout_s=STATEMENT_TIMEOUT_S, count_max=None
+        )
         stack.push_async_callback(exporter.close)
         client = redis.asyncio.from_url(settings.redis_url, socket_connect_timeout=db.numbers.REDIS_TIMEOUT_S)
         stack.push_async_callback(client.aclose)

@@ -42,8 +42,8 @@ from api.cells import MEDIA_TYPES, Row
 from api.context import Context
 from api.enums import TicketOrder, UserRole
 from api.errors import Code, RequestError, Schema, presented_error, wrapped
-from api.http import JSON_TYPE, KIB, STATUS_BY_CODE, TICKET_HEADER, read_body, require_json, require_same_origin
 from api.filters import TicketFilter
+from api.http import JSON_TYPE, KIB, STATUS_BY_CODE, TICKET_HEADER, read_body, require_json, require_same_origin
 from api.origin import Credential, credential_of, without_cookies
 from api.policy import Policy, refusal
 from api.questions import Page, Question, question_of

@@ -65,7 +65,7 @@ class Connection(Generic[N]):
 
 
 @asynccontextmanager
-async def in_time() -> AsyncIterator[None]:
+async def in_time(seconds: float = STATEMENT_TIMEOUT_S) -> AsyncIterator[None]:
     """Say what to do when the database gives up on a question that would take too long.
 
     Raises: RequestError (TOO_COMPLEX).
@@ -75,7 +75,7 @@ async def in_time() -> AsyncIterator[None]:
     except DBAPIError as error:
         if not is_overdue(error):
             raise
-        message = f"This took longer than {STATEMENT_TIMEOUT_S:.0f} s. Narrow the filter: a window of time helps most."
+        message = f"This took longer than {seconds:.0f} s. Narrow the filter: a window of time helps most."
         raise RequestError(message, Code.TOO_COMPLEX, field="filter") from error
 
 
@@ -103,7 +103,7 @@ async def page_of(
     async def count() -> tuple[int, bool]:
         return (0, True) if wanted is None else await listing.count(reader, wanted)
 
-    return await _connection(Window(first, after, last, before), load, count, node_of, kind)
+    return await _connection(Window(first, after, last, before), load, count, node_of, kind, reader.statement_timeout_s)
 
 
 async def nested(
@@ -141,7 +141,7 @@ async def nested(
         each = loaders.each(("count", *asked), lambda parents: listing.counts(reader, way, parents, wanted))
         return await each.load(parent) or (0, True)
 
-    return await _connection(window, load, count, node_of, kind)
+    return await _connection(window, load, count, node_of, kind, reader.statement_timeout_s)
 
 
 async def _connection(
@@ -150,18 +150,19 @@ async def _connection(
     count: Callable[[], Awaitable[tuple[int, bool]]],
     node_of: Callable[[R], N],
     kind: type[Connection[N]],
+    seconds: float,
 ) -> Connection[N]:
     known: list[tuple[int, bool]] = []
 
     async def counted() -> tuple[int, bool]:
         if not known:
-            async with in_time():
+            async with in_time(seconds):
                 known.append(await count())
         return known[0]
 
     try:
         assert window.size <= PAGE_SIZE_MAX
-        async with in_time():
+        async with in_time(seconds):
             page = await load(window) or Page([], has_next=False, has_previous=False)
     except DomainError as error:
         raise RequestError(error.message, Code.BAD_REQUEST, field=error.field) from error

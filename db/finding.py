@@ -37,7 +37,7 @@ from sqlalchemy import (
 
 from db import filters, read, search, tables, tickets
 from db.lists import Listing, Way
-from db.read import COUNT_MAX, Key, Page, Reader, Window
+from db.read import Key, Page, Reader, Window
 from db.search import Columns, Search
 from db.tickets import TicketFilter, TicketRecord, record_of
 

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import ARRAY, ColumnElement, CompoundSelect, FromClause, Select, cast, func, select, true, union_all
 
 from db import read
-from db.read import COUNT_MAX, Key, Page, Reader, Window
+from db.read import Key, Page, Reader, Window
 from db.tables import Row
 
 T = TypeVar("T")
@@ -70,15 +70,14 @@ class Listing(Generic[F, T]):
 
     async def counts(self, reader: Reader, way: Way, parents: Sequence[Any], wanted: F) -> dict[Any, tuple[int, bool]]:
         """Return the count of each parent's list as `count` does, in one statement."""
-        above = _parents(way, parents)
-        arms = [
-            self.statement(wanted).where(column == above.c.id).with_only_columns(column).limit(COUNT_MAX + 1)
-            for column in way
-        ]
+        above, most = _parents(way, parents), reader.count_max
+        arms = [self.statement(wanted).where(column == above.c.id).with_only_columns(column) for column in way]
+        if most is not None:
+            arms = [arm.limit(most + 1) for arm in arms]
         bounded = _together(arms, above).lateral()
         part = select(func.count().label("rows")).select_from(bounded).lateral("part")
         rows = await reader.rows(select(above.c.id.label("parent"), part.c.rows).select_from(above.join(part, true())))
-        return {row["parent"]: (min(row["rows"], COUNT_MAX), row["rows"] <= COUNT_MAX) for row in rows}
+        return {row["parent"]: read.counted(row["rows"], most) for row in rows}
 
 
 def _parents(way: Way, parents: Sequence[Any]) -> FromClause:

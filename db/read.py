@@ -42,13 +42,20 @@ _FIGURE = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,8})?")  # as a cursor writes one
 class Reader:
     """Connections for reading only."""
 
-    def __init__(self, engine: AsyncEngine, statement_timeout_s: float = STATEMENT_TIMEOUT_S) -> None:
+    def __init__(self, engine: AsyncEngine, statement_timeout_s: float, count_max: int | None) -> None:
         self._engine = engine
         self.statement_timeout_s = statement_timeout_s
+        self.count_max = count_max  # how far a list is counted; None: to its end
 
     @classmethod
     def open(
-        cls, url: str, *, role: str | None, size_max: int, statement_timeout_s: float = STATEMENT_TIMEOUT_S
+        cls,
+        url: str,
+        *,
+        role: str | None,
+        size_max: int,
+        statement_timeout_s: float = STATEMENT_TIMEOUT_S,
+        count_max: int | None = COUNT_MAX,
     ) -> Reader:
         """Connect lazily as the login of the URL and act as the role."""
         settings = {
@@ -76,7 +83,7 @@ class Reader:
                 "command_timeout": statement_timeout_s * 2,
             },
         )
-        return cls(engine, statement_timeout_s)
+        return cls(engine, statement_timeout_s, count_max)
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[AsyncConnection]:
@@ -105,7 +112,7 @@ class Reader:
         """Read everything as of one instant, for as long as it takes; nothing is written and nothing is waited for."""
         async with self._engine.connect() as plain:
             connection = await plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            yield Snapshot(self._engine, connection, self.statement_timeout_s)
+            yield Snapshot(self, connection)
 
     async def close(self) -> None:
         await self._engine.dispose()
@@ -114,8 +121,8 @@ class Reader:
 class Snapshot(Reader):
     """One instant of the database, read by one statement at a time, whoever asks."""
 
-    def __init__(self, engine: AsyncEngine, connection: AsyncConnection, statement_timeout_s: float) -> None:
-        super().__init__(engine, statement_timeout_s)
+    def __init__(self, of: Reader, connection: AsyncConnection) -> None:
+        super().__init__(of._engine, of.statement_timeout_s, of.count_max)
         self._connection = connection
         self._turn = asyncio.Lock()
 
@@ -247,14 +254,19 @@ def finished(rows: Sequence[RowMapping], window: Window, read: Callable[[RowMapp
     return Page(items, has_next=has_more, has_previous=window.after is not None)
 
 
-async def count(reader: Reader, statement: Select[Any], count_max: int | None = COUNT_MAX) -> tuple[int, bool]:
-    """Return how many rows a list has, up to a bound if there is one, and whether that is exact."""
+async def count(reader: Reader, statement: Select[Any]) -> tuple[int, bool]:
+    """Return how many rows a list has, as far as the reader counts, and whether that is exact."""
+    most = reader.count_max
     bounded = statement.with_only_columns(literal(1), maintain_column_froms=True).order_by(None)
-    if count_max is not None:
-        bounded = bounded.limit(count_max + 1)
+    if most is not None:
+        bounded = bounded.limit(most + 1)
     (row,) = await reader.rows(select(func.count().label("rows")).select_from(bounded.subquery()))
-    found: int = row["rows"]
-    return (found, True) if count_max is None else (min(found, count_max), found <= count_max)
+    return counted(row["rows"], most)
+
+
+def counted(rows: int, most: int | None) -> tuple[int, bool]:
+    """Return a count of rows that was bounded to one more than `most`, and whether it is exact."""
+    return (rows, True) if most is None else (min(rows, most), rows <= most)
 
 
 def during(column: ColumnElement[datetime], start: datetime | None, end: datetime | None) -> list[ColumnElement[bool]]:
