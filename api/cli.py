@@ -1,5 +1,5 @@
-"""The program `carbondesk`: run, serve, seal, migrate, verify, proof, retention, schema, flow, watch, reset, and more
-from `api.office`.
+"""The program `carbondesk`: run, serve, seal, migrate, verify, proof, retention, schema, flow, watch, reset, query
+(`api.query`), and more from `api.office`.
 
 Whatever is heavy is imported where it is used, so that the first line appears at once. What a person can put right is
 one line that says what to do; a traceback means a defect of ours.
@@ -26,7 +26,7 @@ from rich.progress import Progress as Bar
 from rich.progress import TaskID
 
 from api import logins as login_file
-from api import office
+from api import office, query
 from api.console import RefusedError, complaints, console
 from api.logins import LOGINS, Login
 from api.settings import Settings, SettingsError, load, require_servable
@@ -385,6 +385,7 @@ def reset(
 
 app.add_typer(office.admin, name="admin")
 app.command("users")(office.users)
+app.command("query")(query.query)
 app.add_typer(office.sessions, name="sessions")
 app.command("settings")(office.settings)
 
