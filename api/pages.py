@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
 
 import strawberry
 from sqlalchemy import Select
 from sqlalchemy.exc import DBAPIError
 
+from api import plans
 from api.context import Info
 from api.errors import Code, RequestError
 from db import read
@@ -113,6 +114,7 @@ async def page_of(
     Raises: RequestError (BAD_REQUEST: page size, cursor, filter; TOO_COMPLEX: not found in time).
     """
     reader = info.context.reader
+    plan = plans.of(info)
     known: list[tuple[int, bool]] = []
 
     async def count() -> tuple[int, bool]:
@@ -121,7 +123,7 @@ async def page_of(
         return known[0]
 
     try:
-        window = Window(first, after, last, before)
+        window = Window(first, after, last, before, plan.projection if plan else None)
         assert window.size <= PAGE_SIZE_MAX
         page: Page[R] = Page([], False, False)
         if wanted is not None:
@@ -129,6 +131,8 @@ async def page_of(
                 page = await load(reader, wanted, window)
     except DomainError as error:
         raise RequestError(error.message, Code.BAD_REQUEST, field=error.field) from error
+    if plan:
+        return cast("Connection[N]", await plan.built(page, count))
     edges = [Edge(cursor=cursor, node=node_of(item)) for cursor, item in page.items]
     return kind(
         edges=edges,

@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from db.projections import Projection
 from db.transaction import Connection
 from db.unit import CONNECT_TIMEOUT_S, LOST, STATEMENT_TIMEOUT_S
 from domain import errors
@@ -126,6 +127,7 @@ class Reader:
 
     async def close(self) -> None:
         """End every connection; one that is still at work is not waited for long."""
+        await self._pool
         try:
             await asyncio.wait_for(self._pool.close(), CONNECT_TIMEOUT_S)
         except TimeoutError:
@@ -160,12 +162,12 @@ class Snapshot:
                 yield rows
 
 
-async def _decode_json(connection: Connection) -> None:
+async def _decode_json(connection: asyncpg.Connection[Row]) -> None:
     for name in ("json", "jsonb"):
         await connection.set_type_codec(name, schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
 
 
-async def _as_it_is(connection: Connection) -> None:
+async def _as_it_is(connection: asyncpg.Connection[Row]) -> None:
     """Take a connection back; nothing outlives its transaction, and nothing was ever set but for one."""
 
 
@@ -188,7 +190,7 @@ class _Compiled:
     """Statements put into SQL, one for each form: only their values differ from call to call."""
 
     def __init__(self) -> None:
-        self._dialect = postgresql_asyncpg.dialect()
+        self._dialect: Dialect = postgresql_asyncpg.dialect()  # type: ignore[no-untyped-call]
         self._kept: OrderedDict[Any, SQLCompiler] = OrderedDict()
 
     def find(self, form: Any, make: Callable[[Dialect], Compiled]) -> SQLCompiler:
@@ -213,7 +215,7 @@ def compiled(statement: Select[Any]) -> tuple[str, Sequence[Any]]:
     """
     key = statement._generate_cache_key()
     if key is None:
-        made = cast("SQLCompiler", statement.compile(dialect=_COMPILED._dialect))
+        made = statement.compile(dialect=_COMPILED._dialect)
         extracted = None
     else:
         made = _COMPILED.find(key.key, lambda dialect: statement.compile(dialect=dialect, cache_key=key))
@@ -238,12 +240,13 @@ def is_overdue(error: DBAPIError) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which page of a list is asked for."""
+    """Which page of a list is asked for, and what of its rows; without a projection, all of them as records."""
 
     first: int | None = None
     after: str | None = None
     last: int | None = None
     before: str | None = None
+    projection: Projection | None = None
 
     @property
     def is_backward(self) -> bool:
@@ -276,21 +279,25 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page of a list, each item with its cursor."""
+    """One page of a list, each item with its cursor; of a projection the rows, which end with their key."""
 
     items: list[tuple[str, T]]
     has_next: bool
     has_previous: bool
+    rows: Sequence[Row] = ()
 
 
-async def page(
-    reader: Reader, statement: Select[Any], key: Key, window: Window, read: Callable[[Row], T]
-) -> Page[T]:
+async def page(reader: Reader, statement: Select[Any], key: Key, window: Window, read: Callable[[Row], T]) -> Page[T]:
     """Read one page by its key; what a page costs does not depend on how deep it lies.
 
     Raises: InvalidInput (page size, cursor).
     """
     return finished(await reader.rows(cut(named(statement, key), key, window)), window, read)
+
+
+def shown(statement: Select[Any], key: Key, window: Window) -> Select[Any]:
+    """Return a statement that answers with what a window shows instead of its own columns, if that is less."""
+    return named(window.projection.of(statement), key) if window.projection else statement
 
 
 def named(statement: Select[Any], key: Key) -> Select[Any]:
@@ -303,7 +310,7 @@ def cut(statement: Select[Any], key: Key, window: Window) -> Select[Any]:
 
     Raises: InvalidInput (page size, cursor).
     """
-    return ordered(within(statement, key, window), key, window).limit(window.size + 1)
+    return ordered(within(shown(statement, key, window), key, window), key, window).limit(window.size + 1)
 
 
 def within(statement: Select[Any], key: Key, window: Window) -> Select[Any]:
@@ -330,11 +337,12 @@ def finished(rows: Sequence[Row], window: Window, read: Callable[[Row], T]) -> P
     has_more, rows = len(rows) > size, rows[:size]
     if window.is_backward:
         rows = rows[::-1]
-    names = [name for name in rows[0].keys() if name.startswith("key_")] if rows else []
-    items = [(_encode([row[name] for name in names]), read(row)) for row in rows]
-    if window.is_backward:
-        return Page(items, has_next=window.before is not None, has_previous=has_more)
-    return Page(items, has_next=has_more, has_previous=window.after is not None)
+    has_next = window.before is not None if window.is_backward else has_more
+    has_previous = has_more if window.is_backward else window.after is not None
+    if window.projection:
+        return Page([], has_next, has_previous, rows)
+    names = [name for name, _ in rows[0].items() if name.startswith("key_")] if rows else []
+    return Page([(cursor_of([row[name] for name in names]), read(row)) for row in rows], has_next, has_previous)
 
 
 async def count(reader: Reader, statement: Select[Any]) -> tuple[int, bool]:
@@ -363,7 +371,8 @@ def _beyond(key: Key, values: list[Any], *, is_after: bool) -> ColumnElement[boo
     return row < place if key.is_descending == is_after else row > place
 
 
-def _encode(values: list[Any]) -> str:
+def cursor_of(values: Sequence[Any]) -> str:
+    """Return the cursor of a row with this key."""
     plain = [instant(value) if isinstance(value, datetime) else value if isinstance(value, int) else str(value)
              for value in values]  # fmt: skip
     return base64.urlsafe_b64encode(json.dumps(plain, separators=(",", ":")).encode()).decode().rstrip("=")
