@@ -6,6 +6,11 @@ from typing import Any
 import strawberry
 
 from api.books import SnapshotReason
+from db.finding import TicketOrder
+from db.ledger import TransactionsBy
+from db.makers import MarketMakersBy
+from db.orders import OrdersBy, TradesBy
+from db.people import DepositsBy, UsersBy
 from db.stats import TimeBucket
 from domain.book import OrderSide
 from domain.errors import ErrorCode
@@ -15,14 +20,7 @@ from domain.money import Asset, CertificateType
 from domain.people import DepositStatus, KycStatus, UserRole
 from domain.tickets import ActionType, EntityType, TicketStatus
 
-
-class TicketOrder(Enum):
-    """The order of a list of tickets."""
-
-    NEWEST = "NEWEST"
-    OLDEST = "OLDEST"
-
-
+BY_TIME = {"NEWEST": "Newest first.", "OLDEST": "Oldest first."}
 VALUES: dict[type[Enum], dict[str, str]] = {
     Asset: {
         "CEA": "China Emission Allowance, whole certificates.",
@@ -84,6 +82,29 @@ VALUES: dict[type[Enum], dict[str, str]] = {
         "REJECTED": "Refused.",
     },
     TicketOrder: {"NEWEST": "By number, highest first.", "OLDEST": "By number, lowest first."},
+    OrdersBy: {
+        **BY_TIME,
+        "CHANGED": "Last changed first.",
+        "PRICE_HIGHEST": "By limit, highest first; MARKET orders last.",
+        "PRICE_LOWEST": "By limit, lowest first; MARKET orders first.",
+        "LARGEST": "By quantity, largest first.",
+        "SMALLEST": "By quantity, smallest first.",
+    },
+    TradesBy: {
+        **BY_TIME,
+        "PRICE_HIGHEST": "By price, highest first.",
+        "PRICE_LOWEST": "By price, lowest first.",
+        "LARGEST": "By notional, largest first.",
+        "SMALLEST": "By notional, smallest first.",
+    },
+    TransactionsBy: {
+        **BY_TIME,
+        "LARGEST": "By what moved, in whichever direction, largest first.",
+        "SMALLEST": "By what moved, in whichever direction, smallest first.",
+    },
+    MarketMakersBy: {"NAME": "By name.", **BY_TIME},
+    UsersBy: {**BY_TIME, "NAME": "By name."},
+    DepositsBy: {**BY_TIME, "LARGEST": "By amount, largest first.", "SMALLEST": "By amount, smallest first."},
     TimeBucket: {
         "MINUTE": "One minute.",
         "HOUR": "One hour.",
@@ -184,19 +205,25 @@ __all__ = [
     "Asset",
     "CertificateType",
     "DepositStatus",
+    "DepositsBy",
     "EntityType",
     "ErrorCode",
     "KycStatus",
+    "MarketMakersBy",
     "OrderSide",
     "OrderStatus",
     "OrderType",
+    "OrdersBy",
     "SnapshotReason",
     "TicketOrder",
     "TicketStatus",
     "TimeBucket",
     "TimeInForce",
     "TradeStatus",
+    "TradesBy",
     "TransactionReason",
     "TransactionType",
+    "TransactionsBy",
     "UserRole",
+    "UsersBy",
 ]

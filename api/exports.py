@@ -40,8 +40,8 @@ import db.finding
 from api.context import Context
 from api.enums import TicketOrder, UserRole
 from api.errors import Code, RequestError, Schema, presented_error, wrapped
+from api.filters import TicketFilter
 from api.http import JSON_TYPE, STATUS_BY_CODE, TICKET_HEADER, require_same_origin
-from api.inputs import TicketFilter
 from api.origin import Credential, credential_of, without_cookies
 from api.policy import Policy, refusal
 from api.scalars import escaped, unstorable

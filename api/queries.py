@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import strawberry
 
 import db.certificates
+import db.finding
 import db.idempotency
+import db.ledger
 import db.makers
 import db.orders
 import db.people
@@ -16,18 +18,40 @@ import db.sessions
 from api.books import read_picture
 from api.certificates import Certificate, Settings
 from api.context import Info
-from api.deposits import DepositConnection, deposits_page
-from api.enums import CertificateType, TicketOrder, TimeBucket, UserRole
+from api.deposits import Deposit, DepositConnection
+from api.enums import (
+    CertificateType,
+    DepositsBy,
+    MarketMakersBy,
+    OrdersBy,
+    TicketOrder,
+    TimeBucket,
+    TradesBy,
+    TransactionsBy,
+    UserRole,
+    UsersBy,
+)
 from api.errors import Code, RequestError
 from api.figures import OrderBook, TicketProof
-from api.inputs import DepositFilter, MarketMakerFilter, OrderFilter, TicketFilter, TradeFilter, UserFilter
-from api.objects import MarketMaker, Order, OrderBy, Ticket, Trade, User, tickets_of
-from api.pages import FILTER, After, Before, Connection, First, Last, page_of
+from api.filters import (
+    DepositFilter,
+    MarketMakerFilter,
+    OrderFilter,
+    TicketFilter,
+    TradeFilter,
+    TransactionFilter,
+    UserFilter,
+)
+from api.ledger import AssetTransaction, TransactionConnection
+from api.objects import MarketMaker, OrderBy, Ticket, User
+from api.orders import Order, Trade, orders_asked, trades_asked
+from api.pages import FILTER, ORDER, After, Before, Connection, First, Last, page_of
 from api.payloads import AttemptOutcome
 from api.people import Session
 from api.policy import Allow, Policy
 from api.stats import TicketStats
 from api.tickets import DECLARED
+from db import filters
 from domain.people import uuid_or_none
 from domain.tickets import TicketStatus
 
@@ -54,6 +78,12 @@ def checked_depth(depth: int) -> int:
     return depth
 
 
+def transactions_asked(info: Info, filter: TransactionFilter | None) -> db.ledger.TransactionFilter | None:
+    """Return which ledger rows are asked for, a TRADER's own only; None when nothing can be."""
+    wanted, own = (filter or TransactionFilter()).inner(), info.context.user.id
+    return filters.narrowed(wanted, holder_id=own) if info.context.has_role(UserRole.TRADER) else wanted
+
+
 @strawberry.type(description="Everything that can be read.")
 class Query:
     @query(Policy.ANYONE, "Who is asking; null when nobody is signed in.")
@@ -65,15 +95,15 @@ class Query:
         self,
         info: Info,
         filter: Annotated[MarketMakerFilter | None, FILTER] = None,
+        order_by: Annotated[MarketMakersBy | None, ORDER] = None,
         first: First = None,
         after: After = None,
         last: Last = None,
         before: Before = None,
     ) -> Connection[MarketMaker]:
-        wanted = (filter or MarketMakerFilter()).to_db(sees_emails=info.context.has_role(UserRole.ADMIN))
-        return await page_of(
-            info, db.makers.makers_page, wanted, MarketMaker.of, db.makers.makers_where, first, after, last, before
-        )
+        wanted = (filter or MarketMakerFilter()).inner(sees_emails=info.context.has_role(UserRole.ADMIN))
+        listing = db.makers.MAKERS
+        return await page_of(info, listing, wanted, MarketMaker.of, order_by, first, after, last, before)
 
     @query(Policy.READER, "One market maker; null when there is none.")
     async def market_maker(self, info: Info, id: Id) -> MarketMaker | None:
@@ -97,33 +127,28 @@ class Query:
         self,
         info: Info,
         filter: Annotated[TradeFilter | None, FILTER] = None,
+        order_by: Annotated[TradesBy | None, ORDER] = None,
         first: First = None,
         after: After = None,
         last: Last = None,
         before: Before = None,
     ) -> Connection[Trade]:
-        wanted = TradeFilter.to_db(filter)
-        if wanted and (wanted.user_id or wanted.market_maker_id) and not info.context.may_see(wanted.user_id):
-            wanted = None  # to filter by a party is to learn it
-        return await page_of(
-            info, db.orders.trades_page, wanted, Trade.of, db.orders.trades_where, first, after, last, before
-        )
+        wanted = trades_asked(info, filter)
+        return await page_of(info, db.orders.TRADES, wanted, Trade.of, order_by, first, after, last, before)
 
     @query(Policy.OWNER, "Orders, newest first; a TRADER sees his own.")
     async def orders(
         self,
         info: Info,
         filter: Annotated[OrderFilter | None, FILTER] = None,
+        order_by: Annotated[OrdersBy | None, ORDER] = None,
         first: First = None,
         after: After = None,
         last: Last = None,
         before: Before = None,
     ) -> Connection[Order]:
-        own = info.context.user.id if info.context.has_role(UserRole.TRADER) else None
-        wanted = OrderFilter.to_db(filter, user_id=own)
-        return await page_of(
-            info, db.orders.orders_page, wanted, Order.of, db.orders.orders_where, first, after, last, before
-        )
+        wanted = orders_asked(info, filter)
+        return await page_of(info, db.orders.ORDERS, wanted, Order.of, order_by, first, after, last, before)
 
     @query(Policy.OWNER, "One order; null when there is none, or when it is somebody else's.")
     async def order(self, info: Info, id: Id) -> Order | None:
@@ -142,8 +167,8 @@ class Query:
         last: Last = None,
         before: Before = None,
     ) -> Connection[Ticket]:
-        wanted = TicketFilter.to_db(filter, sees_payloads=info.context.has_role(UserRole.ADMIN))
-        return await tickets_of(info, wanted, order_by, first, after, last, before)
+        wanted = (filter or TicketFilter()).inner(sees_payloads=info.context.has_role(UserRole.ADMIN))
+        return await page_of(info, db.finding.TICKETS, wanted, Ticket.of, order_by, first, after, last, before)
 
     @query(Policy.READER, "One ticket; null when there is none.")
     async def ticket(
@@ -202,15 +227,14 @@ class Query:
         self,
         info: Info,
         filter: Annotated[UserFilter | None, FILTER] = None,
+        order_by: Annotated[UsersBy | None, ORDER] = None,
         first: First = None,
         after: After = None,
         last: Last = None,
         before: Before = None,
     ) -> Connection[User]:
-        wanted = (filter or UserFilter()).to_db()
-        return await page_of(
-            info, db.people.users_page, wanted, User.of, db.people.users_where, first, after, last, before
-        )
+        wanted = (filter or UserFilter()).inner()
+        return await page_of(info, db.people.USERS, wanted, User.of, order_by, first, after, last, before)
 
     @query(Policy.OWNER, "One user; a TRADER or ANALYST sees himself, others are null.")
     async def user(self, info: Info, id: Id) -> User | None:
@@ -229,13 +253,38 @@ class Query:
         self,
         info: Info,
         filter: Annotated[DepositFilter | None, FILTER] = None,
+        order_by: Annotated[DepositsBy | None, ORDER] = None,
         first: First = None,
         after: After = None,
         last: Last = None,
         before: Before = None,
     ) -> Any:
-        own = None if info.context.has_role(UserRole.ADMIN) else info.context.user.id
-        return await deposits_page(info, filter, own, first, after, last, before)
+        asked = (filter or DepositFilter()).inner()
+        is_admin = info.context.has_role(UserRole.ADMIN)
+        wanted = asked if is_admin else filters.narrowed(asked, user_id=info.context.user.id)
+        return await page_of(
+            info, db.people.DEPOSITS, wanted, Deposit.of, order_by, first, after, last, before, kind=DepositConnection
+        )
+
+    @strawberry.field(
+        description="Ledger rows, newest first; a TRADER sees his own.",
+        graphql_type=TransactionConnection,
+        extensions=[Allow(Policy.OWNER)],
+    )
+    async def transactions(
+        self,
+        info: Info,
+        filter: Annotated[TransactionFilter | None, FILTER] = None,
+        order_by: Annotated[TransactionsBy | None, ORDER] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Any:
+        return await page_of(
+            info, db.ledger.TRANSACTIONS, transactions_asked(info, filter), AssetTransaction.of, order_by, first,
+            after, last, before, kind=TransactionConnection,
+        )  # fmt: skip
 
     @query(Policy.SIGNED_IN, "The open sessions of the caller, newest first; for ADMIN of anybody; of others: none.")
     async def sessions(

@@ -57,8 +57,8 @@ SIGHTS: Final[dict[str, dict[Sight, str]]] = {
     "Order": {
         Sight.OPEN: "id certificateType side orderType timeInForce price quantity filledQuantity remainingQuantity"
         " averagePrice status cancelReason priority createdAt updatedAt ticketId trades",
-        Sight.HOLDER: "user",
-        Sight.OVERSIGHT: "marketMaker ticket",
+        Sight.HOLDER: "user transactions",
+        Sight.OVERSIGHT: "marketMaker ticket tickets",
     },
     "OrderBook": {
         Sight.OPEN: "certificateType sequence bids asks bestBid bestAsk spread lastPrice checksum at",
@@ -91,7 +91,8 @@ SIGHTS: Final[dict[str, dict[Sight, str]]] = {
     "User": {
         Sight.OPEN: "id name role isActive kycStatus createdAt",
         Sight.SELF: "email kycReason kycDocuments deposits",
-        Sight.HOLDER: "balances orders transactions",
+        Sight.HOLDER: "balances orders trades transactions",
+        Sight.OVERSIGHT: "tickets",
     },
 }
 

@@ -9,11 +9,13 @@ import asyncio
 import base64
 import binascii
 import json
+import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 from uuid import UUID
 
@@ -38,6 +40,7 @@ POOL_TIMEOUT_S = 5.0
 STATEMENTS_KEPT_MAX = 500  # forms of statements, about 30 kB each
 
 Row: TypeAlias = "asyncpg.Record"
+_FIGURE = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,8})?")  # as a cursor writes one
 
 
 class Reader:
@@ -287,14 +290,6 @@ class Page(Generic[T]):
     rows: Sequence[Row] = ()
 
 
-async def page(reader: Reader, statement: Select[Any], key: Key, window: Window, read: Callable[[Row], T]) -> Page[T]:
-    """Read one page by its key; what a page costs does not depend on how deep it lies.
-
-    Raises: InvalidInput (page size, cursor).
-    """
-    return finished(await reader.rows(cut(named(statement, key), key, window)), window, read)
-
-
 def shown(statement: Select[Any], key: Key, window: Window) -> Select[Any]:
     """Return a statement that answers with what a window shows instead of its own columns, if that is less."""
     return named(window.projection.of(statement), key) if window.projection else statement
@@ -373,9 +368,16 @@ def _beyond(key: Key, values: list[Any], *, is_after: bool) -> ColumnElement[boo
 
 def cursor_of(values: Sequence[Any]) -> str:
     """Return the cursor of a row with this key."""
-    plain = [instant(value) if isinstance(value, datetime) else value if isinstance(value, int) else str(value)
-             for value in values]  # fmt: skip
+    plain = [_written(value) for value in values]
     return base64.urlsafe_b64encode(json.dumps(plain, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return instant(value)
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return value if isinstance(value, int) else str(value)
 
 
 def _decode(cursor: str, key: Key, field: str) -> list[Any]:
@@ -404,4 +406,8 @@ def _typed(value: Any, column: ColumnElement[Any]) -> Any:
         return value
     if not isinstance(value, str) or "\x00" in value:
         raise ValueError("not a key")
+    if kind is Decimal:
+        if not _FIGURE.fullmatch(value):
+            raise ValueError("not a key")
+        return Decimal(value)
     return value

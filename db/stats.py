@@ -242,23 +242,34 @@ def _tickets(condition: ColumnElement[bool]) -> Select[Any]:
     ).where(condition)
 
 
+# The columns of counts that a condition looks at.
+LOOKED_AT = {
+    "status": "status",
+    "action_types": "action_type",
+    "error_codes": "error_code",
+    "user_id": "user_id",
+    "user_ids": "user_id",
+    "market_maker_id": "market_maker_id",
+    "market_maker_ids": "market_maker_id",
+    "has_market_maker": "market_maker_id",
+}
+
+
+MODES = frozenset({"searches_payloads", "needs_all_tags"})  # how other conditions are meant
+
+
+def _is_blank(name: str, value: Any) -> bool:
+    return (name == "tags" and not value) or (name == "search" and not value.strip())
+
+
 def _columns_of(wanted: TicketFilter) -> frozenset[str] | None:
     """Return the columns of counts that a filter looks at; None when it looks at others."""
     used: set[str] = set()
-    for name, columns in (
-        ("status", ("status",)),
-        ("action_types", ("action_type",)),
-        ("error_codes", ("error_code",)),
-        ("user_id", ("user_id",)),
-        ("market_maker_id", ("market_maker_id",)),
-        ("has_market_maker", ("market_maker_id",)),
-    ):
-        if getattr(wanted, name) is not None:
-            used.update(columns)
-    others = (wanted.date_from, wanted.date_to, wanted.entity_type, wanted.entity_id, wanted.ip_address,
-              wanted.session_id, wanted.related_to)  # fmt: skip
-    if any(value is not None for value in others) or wanted.tags or (wanted.search or "").strip():
-        return None
+    for name, value in wanted.asked().items():
+        if name in LOOKED_AT:
+            used.add(LOOKED_AT[name])
+        elif name not in MODES and not _is_blank(name, value):
+            return None
     for branch in wanted.branches():
         inner = _columns_of(branch)
         if inner is None:
