@@ -10,12 +10,11 @@ from typing import Any
 
 import orjson
 from sqlalchemy import ColumnElement, Select, Text, and_, cast, select
-from sqlalchemy.engine import RowMapping
 
 import db.finding
 from api.cells import csv_line
 from db import tables
-from db.read import Snapshot
+from db.read import Row, Snapshot
 from domain.tickets import instant
 
 ROWS_AT_ONCE = 200  # some milliseconds of this process
@@ -59,7 +58,7 @@ def statement_of(condition: ColumnElement[bool], *, is_newest_first: bool, sees_
     return select(*columns).select_from(whole).where(condition).order_by(*order)
 
 
-def fields(row: RowMapping | None, *, sees_payloads: bool) -> list[tuple[str, Any]]:
+def fields(row: Row | None, *, sees_payloads: bool) -> list[tuple[str, Any]]:
     """Return the cells of a ticket by their headings; of no row, the headings."""
 
     def of(name: str) -> Any:
@@ -91,17 +90,17 @@ def fields(row: RowMapping | None, *, sees_payloads: bool) -> list[tuple[str, An
     return cells + ([(heading, of(name)) for heading, name in PAYLOADS.items()] if sees_payloads else [])
 
 
-def csv_rows(rows: Sequence[RowMapping], *, sees_payloads: bool) -> bytes:
+def csv_rows(rows: Sequence[Row], *, sees_payloads: bool) -> bytes:
     """Write tickets as lines of CSV."""
     return b"".join(csv_line([value for _, value in fields(row, sees_payloads=sees_payloads)]) for row in rows)
 
 
-def json_lines(rows: Sequence[RowMapping], *, sees_payloads: bool) -> bytes:
+def json_lines(rows: Sequence[Row], *, sees_payloads: bool) -> bytes:
     """Write tickets as lines of JSON, as the schema words them."""
     return b"".join(orjson.dumps(json_of(row, sees_payloads=sees_payloads)) + b"\n" for row in rows)
 
 
-def json_of(row: RowMapping, *, sees_payloads: bool) -> dict[str, Any]:
+def json_of(row: Row, *, sees_payloads: bool) -> dict[str, Any]:
     user, maker = row["user_id"], row["market_maker_id"]
     email = {"email": row["user_email"]} if sees_payloads else {}
     ticket = {

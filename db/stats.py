@@ -456,7 +456,7 @@ async def _bars(
     try:
         bars = await snapshot.sql(statement.replace("{step}", step), **asked)
     except DBAPIError as error:
-        if isinstance(getattr(error.orig, "__cause__", None), InvalidParameterValueError):
+        if isinstance(error.orig, InvalidParameterValueError):
             message = "There is no such time zone; Europe/Berlin is one."
             raise errors.InvalidInput(message, field="timeZone") from None
         raise
