@@ -347,8 +347,8 @@ def _keep(session: Session, asked: Mapping[str, Any], kind: Format, output: Path
         has_next = answer.headers["X-Has-Next-Page"] == "true"
         with _opened(output) as file:
             found = _copied(answer, file, kind, count)
-        if found is not None and found != count:
-            raise Unanswered(f"the file broke off: {found:,} of {count:,} rows")
+            if found is not None and found != count:
+                raise Unanswered(f"the file broke off: {found:,} of {count:,} rows")
         if output:
             _part(output).replace(output)
     where = f" in {output}" if output else ""
@@ -383,7 +383,8 @@ def _copied(answer: http.client.HTTPResponse, file: IO[bytes], kind: Format, cou
     lines = Lines(kind)
     total = None if kind is Format.PARQUET else count
     unit = DownloadColumn() if total is None else TextColumn("{task.completed:,.0f} of {task.total:,.0f} rows")
-    with Progress(BarColumn(), unit, TimeElapsedColumn(), console=complaints, transient=True) as progress:
+    columns, is_hidden = (BarColumn(), unit, TimeElapsedColumn()), not complaints.is_terminal
+    with Progress(*columns, console=complaints, transient=True, disable=is_hidden) as progress:
         task = progress.add_task("", total=total)
         while chunk := answer.read1(CHUNK_BYTES):
             file.write(chunk)
