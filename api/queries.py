@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import strawberry
 
+import api.aggregates
 import db.certificates
 import db.finding
 import db.idempotency
@@ -15,6 +16,23 @@ import db.orders
 import db.people
 import db.proofs
 import db.sessions
+from api.aggregates import (
+    HAVING,
+    RANK,
+    Aggregates,
+    Bucket,
+    GroupBy,
+    Groups,
+    Having,
+    OrderAggregate,
+    Rank,
+    TicketAggregate,
+    TradeAggregate,
+    TransactionAggregate,
+    Zone,
+    aggregated,
+    checked_parties,
+)
 from api.books import read_picture
 from api.certificates import Certificate, Settings
 from api.context import Info
@@ -23,10 +41,18 @@ from api.enums import (
     CertificateType,
     DepositsBy,
     MarketMakersBy,
+    OrderGroup,
+    OrderMeasure,
     OrdersBy,
+    TicketGroup,
+    TicketMeasure,
     TicketOrder,
     TimeBucket,
+    TradeGroup,
+    TradeMeasure,
     TradesBy,
+    TransactionGroup,
+    TransactionMeasure,
     TransactionsBy,
     UserRole,
     UsersBy,
@@ -44,7 +70,7 @@ from api.filters import (
 )
 from api.ledger import AssetTransaction, TransactionConnection
 from api.objects import MarketMaker, OrderBy, Ticket, User
-from api.orders import Order, Trade, orders_asked, trades_asked
+from api.orders import Order, Trade, orders_asked, own_trades_asked, trades_asked
 from api.pages import FILTER, ORDER, After, Before, Connection, First, Last, page_of
 from api.payloads import AttemptOutcome
 from api.people import Session
@@ -305,3 +331,101 @@ class Query:
     @query(Policy.SIGNED_IN, "What holds for the whole market.")
     async def settings(self, info: Info) -> Settings:
         return Settings.of(await db.certificates.settings(info.context.reader))
+
+    @query(
+        Policy.READER,
+        "Tickets in groups, all of one instant and exact. Counts come from counts that are kept; other figures, and "
+        "other filters, read the tickets, within 5 s.",
+    )
+    async def aggregate_tickets(
+        self,
+        info: Info,
+        group_by: Annotated[list[TicketGroup], GroupBy],
+        filter: Annotated[TicketFilter | None, FILTER] = None,
+        bucket: Bucket = None,
+        time_zone: Zone = "UTC",
+        having: Annotated[list[Having[TicketMeasure]] | None, HAVING] = None,
+        order_by: Annotated[Rank[TicketMeasure] | None, RANK] = None,
+        first: Groups = None,
+    ) -> Aggregates[TicketAggregate]:
+        wanted = (filter or TicketFilter()).inner(sees_payloads=info.context.has_role(UserRole.ADMIN))
+        return await aggregated(
+            info, api.aggregates.TICKETS, wanted, group_by, bucket, time_zone, having, order_by, first
+        )
+
+    @query(
+        Policy.OWNER,
+        "Trades in groups; a TRADER's own, and not by party.",
+    )
+    async def aggregate_trades(
+        self,
+        info: Info,
+        group_by: Annotated[list[TradeGroup], GroupBy],
+        filter: Annotated[TradeFilter | None, FILTER] = None,
+        bucket: Bucket = None,
+        time_zone: Zone = "UTC",
+        having: Annotated[list[Having[TradeMeasure]] | None, HAVING] = None,
+        order_by: Annotated[Rank[TradeMeasure] | None, RANK] = None,
+        first: Groups = None,
+    ) -> Aggregates[TradeAggregate]:
+        checked_parties(info, group_by)
+        wanted = own_trades_asked(info, filter)
+        return await aggregated(
+            info, api.aggregates.TRADES, wanted, group_by, bucket, time_zone, having, order_by, first
+        )
+
+    @query(
+        Policy.OWNER,
+        "Orders in groups; a TRADER's own.",
+    )
+    async def aggregate_orders(
+        self,
+        info: Info,
+        group_by: Annotated[list[OrderGroup], GroupBy],
+        filter: Annotated[OrderFilter | None, FILTER] = None,
+        bucket: Bucket = None,
+        time_zone: Zone = "UTC",
+        having: Annotated[list[Having[OrderMeasure]] | None, HAVING] = None,
+        order_by: Annotated[Rank[OrderMeasure] | None, RANK] = None,
+        first: Groups = None,
+    ) -> Aggregates[OrderAggregate]:
+        wanted = orders_asked(info, filter)
+        return await aggregated(
+            info,
+            api.aggregates.ORDERS,
+            wanted,
+            group_by,
+            bucket,
+            time_zone,
+            having,
+            order_by,
+            first,
+        )
+
+    @query(
+        Policy.OWNER,
+        "Ledger rows in groups; a TRADER's own.",
+    )
+    async def aggregate_transactions(
+        self,
+        info: Info,
+        group_by: Annotated[list[TransactionGroup], GroupBy],
+        filter: Annotated[TransactionFilter | None, FILTER] = None,
+        bucket: Bucket = None,
+        time_zone: Zone = "UTC",
+        having: Annotated[list[Having[TransactionMeasure]] | None, HAVING] = None,
+        order_by: Annotated[Rank[TransactionMeasure] | None, RANK] = None,
+        first: Groups = None,
+    ) -> Aggregates[TransactionAggregate]:
+        wanted = transactions_asked(info, filter)
+        return await aggregated(
+            info,
+            api.aggregates.TRANSACTIONS,
+            wanted,
+            group_by,
+            bucket,
+            time_zone,
+            having,
+            order_by,
+            first,
+        )

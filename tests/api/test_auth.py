@@ -427,6 +427,11 @@ READS = {
     "deposits": "{ deposits { nodes { id } } }",
     "sessions": "{ sessions { id } }",
     "settings": "{ settings { publicMarketData } }",
+    "transactions": "{ transactions { nodes { id } } }",
+    **{
+        f"aggregate{noun}": f"{{ aggregate{noun}(groupBy: []) {{ hasMore groups {{ count }} }} }}"
+        for noun in ("Tickets", "Trades", "Orders", "Transactions")
+    },
     "ticketStats": "{ ticketStats { totalActions } }",
     "attempt": '{ attempt(idempotencyKey: "k", mutation: "placeOrder") { ticketId } }',
 }
