@@ -29,7 +29,6 @@ from graphql import GraphQLError, GraphQLInputType
 from graphql.utilities import coerce_input_value, validate_input_value
 from sqlalchemy import ColumnElement, Select, Text, and_, func, select
 from sqlalchemy import cast as sql_cast
-from sqlalchemy.engine import RowMapping
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 from starlette.requests import Request
@@ -49,7 +48,7 @@ from api.scalars import escaped, unstorable
 from api.wire import decoded, encoded
 from db import tables
 from db.outcomes import reader as outcome_reader
-from db.read import Snapshot, is_overdue
+from db.read import Row, Snapshot, is_overdue
 from db.transaction import Write
 from db.unit import BUSY_MESSAGE
 from domain import stories
@@ -327,7 +326,7 @@ class File:
             yield written(rows, sees_payloads=self.sees_payloads)
 
 
-def fields(row: RowMapping | None, *, sees_payloads: bool) -> list[tuple[str, Any]]:
+def fields(row: Row | None, *, sees_payloads: bool) -> list[tuple[str, Any]]:
     """Return the cells of a ticket by their headings; of no row, the headings."""
 
     def of(name: str) -> Any:
@@ -359,7 +358,7 @@ def fields(row: RowMapping | None, *, sees_payloads: bool) -> list[tuple[str, An
     return cells + ([(heading, of(name)) for heading, name in PAYLOADS.items()] if sees_payloads else [])
 
 
-def csv_rows(rows: Sequence[RowMapping], *, sees_payloads: bool) -> bytes:
+def csv_rows(rows: Sequence[Row], *, sees_payloads: bool) -> bytes:
     """Write tickets as lines of CSV."""
     return b"".join(csv_line([value for _, value in fields(row, sees_payloads=sees_payloads)]) for row in rows)
 
@@ -378,12 +377,12 @@ def defused(cell: str) -> str:
     return cell
 
 
-def json_lines(rows: Sequence[RowMapping], *, sees_payloads: bool) -> bytes:
+def json_lines(rows: Sequence[Row], *, sees_payloads: bool) -> bytes:
     """Write tickets as lines of JSON, as the schema words them."""
     return b"".join(orjson.dumps(json_of(row, sees_payloads=sees_payloads)) + b"\n" for row in rows)
 
 
-def json_of(row: RowMapping, *, sees_payloads: bool) -> dict[str, Any]:
+def json_of(row: Row, *, sees_payloads: bool) -> dict[str, Any]:
     user, maker = row["user_id"], row["market_maker_id"]
     email = {"email": row["user_email"]} if sees_payloads else {}
     ticket = {

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from enum import Enum
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
 
 import strawberry
 from sqlalchemy.exc import DBAPIError
 
+from api import plans
 from api.context import Info
 from api.errors import Code, RequestError
 from db.lists import Listing, Way
@@ -103,7 +105,7 @@ async def page_of(
     async def count() -> tuple[int, bool]:
         return (0, True) if wanted is None else await listing.count(reader, wanted)
 
-    return await _connection(Window(first, after, last, before), load, count, node_of, kind)
+    return await _connection(info, Window(first, after, last, before), load, count, node_of, kind)
 
 
 async def nested(
@@ -123,7 +125,6 @@ async def nested(
     Raises: RequestError as `page_of`.
     """
     reader, loaders = info.context.reader, info.context.loaders
-    window = Window(first, after)
     asked = (*map(str, way), repr(wanted))
 
     async def load(window: Window) -> Page[R] | None:
@@ -141,16 +142,18 @@ async def nested(
         each = loaders.each(("count", *asked), lambda parents: listing.counts(reader, way, parents, wanted))
         return await each.load(parent) or (0, True)
 
-    return await _connection(window, load, count, node_of, kind)
+    return await _connection(info, Window(first, after), load, count, node_of, kind)
 
 
 async def _connection(
+    info: Info,
     window: Window,
     load: Callable[[Window], Awaitable[Page[R] | None]],
     count: Callable[[], Awaitable[tuple[int, bool]]],
     node_of: Callable[[R], N],
     kind: type[Connection[N]],
 ) -> Connection[N]:
+    plan = plans.of(info)
     known: list[tuple[int, bool]] = []
 
     async def counted() -> tuple[int, bool]:
@@ -161,10 +164,14 @@ async def _connection(
 
     try:
         assert window.size <= PAGE_SIZE_MAX
+        if plan:
+            window = replace(window, projection=plan.projection)
         async with in_time():
             page = await load(window) or Page([], has_next=False, has_previous=False)
     except DomainError as error:
         raise RequestError(error.message, Code.BAD_REQUEST, field=error.field) from error
+    if plan:
+        return cast("Connection[N]", await plan.built(page, counted))
     edges = [Edge(cursor=cursor, node=node_of(item)) for cursor, item in page.items]
     return kind(
         edges=edges,

@@ -180,7 +180,7 @@ async def known_of(url: str) -> dict[str, Any]:
     await owner.close()
     assert place is not None
     return {"ticket_ids": [row["ticket_id"] for row in rows], "entity_ids": [row["entity_id"] for row in rows],
-            "after": read._encode(list(place)), "page": deep // PAGE_SIZE}  # fmt: skip
+            "after": read.cursor_of(list(place)), "page": deep // PAGE_SIZE}  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------------- the runs

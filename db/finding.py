@@ -70,8 +70,8 @@ async def tickets_page(
     """
     is_newest_first = order is not TicketOrder.OLDEST
     key = key_of(logs, is_newest_first=is_newest_first)
-    statement = read.named(select(tables.ticket_logs), key)
-    keys = await _keys(reader, wanted, window, is_newest_first)
+    statement = read.shown(read.named(select(tables.ticket_logs), key), key, window)
+    keys = await _keys(reader, wanted, replace(window, projection=None), is_newest_first)
     if isinstance(keys, list):
         statement = statement.where(tuple_(logs.year, logs.number).in_(keys) if keys else false())
     else:

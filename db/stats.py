@@ -471,7 +471,7 @@ def check_zone(time_zone: str) -> None:
 
 def is_unknown_zone(error: DBAPIError) -> bool:
     """Tell whether the database does not know a time zone."""
-    return any(isinstance(one, InvalidParameterValueError) for one in (error.orig, getattr(error.orig, "__cause__", 0)))
+    return isinstance(error.orig, InvalidParameterValueError)
 
 
 async def _bars(

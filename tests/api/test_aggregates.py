@@ -105,7 +105,7 @@ def model(rows: Iterable[dict[str, Any]], groups: list[str], bucket: str | None,
     found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
         at = row["executed_at"]
-        key = [bucket_of(at, bucket, zone) if bucket else (None, None)]
+        key: list[Any] = [bucket_of(at, bucket, zone) if bucket else (None, None)]
         for group in groups:
             if group == "HOUR_OF_DAY":
                 key.append(local(at, zone).hour)
@@ -175,7 +175,7 @@ async def test_a_filter_means_what_it_means_in_the_list(api: Api, past: History)
 
 
 async def test_groups_can_be_bounded_ranked_and_cut(api: Api, past: History) -> None:
-    asked = {"g": ["BUYER", "CERTIFICATE_TYPE"], "b": "DAY", "z": "UTC"}
+    asked: dict[str, Any] = {"g": ["BUYER", "CERTIFICATE_TYPE"], "b": "DAY", "z": "UTC"}
     everything = model(past.trades, asked["g"], "DAY", "UTC")
     having = [{"measure": "COUNT", "min": 20}, {"measure": "VWAP", "min": "40", "max": "56.5"}]
     kept = [one for one in everything if one["count"] >= 20 and 40 <= Decimal(one["vwap"]) <= Decimal("56.5")]
@@ -244,7 +244,7 @@ async def test_orders_are_grouped(api: Api, past: History) -> None:
 async def test_ledger_rows_are_grouped_and_amounts_of_several_assets_are_not_added(api: Api, past: History) -> None:
     fields = "asset transactionType holderId count amountSum amountMin amountMax availableDeltaSum lockedDeltaSum"
     wanted = {"dateTo": worded(history.END)}
-    asked = {"f": wanted, "g": ["ASSET", "TRANSACTION_TYPE", "HOLDER"]}
+    asked: dict[str, Any] = {"f": wanted, "g": ["ASSET", "TRANSACTION_TYPE", "HOLDER"]}
     answered = (await api.ask(document("Transaction", fields), **asked))["aggregateTransactions"]["groups"]
     found: dict[Any, list[Decimal]] = {}
     for row in past.entries:
@@ -265,8 +265,8 @@ async def test_ledger_rows_are_grouped_and_amounts_of_several_assets_are_not_add
     counted = await api.ask(document("Transaction", "count"), g=["REASON"])
     assert counted["aggregateTransactions"]["groups"]
     one = await api.ask(document("Transaction", "amountSum"), f={"assets": ["EUR"], **wanted}, g=[])
-    total = sum((row["amount"] for row in past.entries if row["asset"] == "EUR"), Decimal())
-    assert one["aggregateTransactions"]["groups"] == [{"amountSum": str(total.quantize(Decimal("0.01")))}]
+    euros = sum((row["amount"] for row in past.entries if row["asset"] == "EUR"), Decimal())
+    assert one["aggregateTransactions"]["groups"] == [{"amountSum": str(euros.quantize(Decimal("0.01")))}]
 
 
 TICKET = "from actionType status errorCode userId hourOfDay count failedCount failureRate"
