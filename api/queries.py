@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import strawberry
 
 import api.aggregates
+import db.candles
 import db.certificates
 import db.finding
 import db.idempotency
 import db.ledger
 import db.makers
 import db.orders
+import db.past
 import db.people
 import db.proofs
 import db.sessions
@@ -33,7 +36,7 @@ from api.aggregates import (
     aggregated,
     checked_parties,
 )
-from api.books import read_picture
+from api.books import picture_of, read_picture
 from api.certificates import Certificate, Settings
 from api.context import Info
 from api.deposits import Deposit, DepositConnection
@@ -58,7 +61,7 @@ from api.enums import (
     UsersBy,
 )
 from api.errors import Code, RequestError
-from api.figures import OrderBook, TicketProof
+from api.figures import Balance, Candle, OrderBook, TicketProof
 from api.filters import (
     DepositFilter,
     MarketMakerFilter,
@@ -72,12 +75,15 @@ from api.ledger import AssetTransaction, TransactionConnection
 from api.objects import MarketMaker, OrderBy, Ticket, User
 from api.orders import Order, Trade, orders_asked, own_trades_asked, trades_asked
 from api.pages import FILTER, ORDER, After, Before, Connection, First, Last, page_of
+from api.past import AsOf, AsOfTicket, answering, balances_of, moment_of
 from api.payloads import AttemptOutcome
 from api.people import Session
 from api.policy import Allow, Policy
+from api.scalars import BigInt
 from api.stats import TicketStats
 from api.tickets import DECLARED
 from db import filters
+from db.stats import BUCKETS_MAX
 from domain.people import uuid_or_none
 from domain.tickets import TicketStatus
 
@@ -141,10 +147,64 @@ class Query:
     async def certificates(self, info: Info) -> list[Certificate]:
         return [Certificate.of(record) for record in await db.orders.certificates(info.context.reader)]
 
-    @query(Policy.PUBLIC, "The whole book of a certificate as committed. Public market data.")
-    async def order_book(self, info: Info, certificate_type: Which, depth: Depth = DEPTH) -> OrderBook:
-        wanted = checked_depth(depth)
-        return OrderBook.of(await read_picture(info.context.reader, certificate_type), wanted)
+    @query(
+        Policy.PUBLIC,
+        "The whole book of a certificate as committed: the newest, or as it was at a moment. Public market data.",
+    )
+    async def order_book(
+        self,
+        info: Info,
+        certificate_type: Which,
+        depth: Depth = DEPTH,
+        as_of_sequence: Annotated[
+            BigInt | None, strawberry.argument(description="As it was at this sequence, from 0.")
+        ] = None,
+        as_of_ticket: AsOfTicket = None,
+        as_of: AsOf = None,
+    ) -> OrderBook:
+        wanted, reader = checked_depth(depth), info.context.reader
+        moment = await moment_of(info, sequence=as_of_sequence, ticket_id=as_of_ticket, at=as_of, field="asOfTicket")
+        if moment is None:
+            return OrderBook.of(await read_picture(reader, certificate_type), wanted)
+        async with answering():
+            return OrderBook.of(picture_of(await db.past.book(reader, certificate_type, moment)), wanted)
+
+    @query(
+        Policy.PUBLIC,
+        "Open, high, low, close and volume of a certificate in the whole buckets that the window touches, up to now. A "
+        "bucket without a trade carries the last price before it and no volume; before the first trade there is none. "
+        f"At most {BUCKETS_MAX:,} buckets. Public market data.",
+    )
+    async def candles(
+        self,
+        info: Info,
+        certificate_type: Annotated[CertificateType, strawberry.argument(description="Of which certificate.")],
+        bucket: Annotated[TimeBucket, strawberry.argument(description="How long one is.")],
+        start: Annotated[datetime, strawberry.argument(name="from", description="Where the window begins.")],
+        stop: Annotated[datetime, strawberry.argument(name="to", description="Where it ends, not included.")],
+        time_zone: Zone = "UTC",
+    ) -> list[Candle]:
+        async with answering():
+            found = await db.candles.candles(
+                info.context.reader, certificate_type, bucket, start, stop, time_zone or "UTC"
+            )
+        return [Candle.of(one) for one in found]
+
+    @query(
+        Policy.OWNER,
+        "Every balance of a holder at a moment of the past, by his ledger rows; empty when there is no such user, or "
+        "when it is somebody else's. One of ticketId and at.",
+    )
+    async def balances_as_of(
+        self, info: Info, user_id: Id, ticket_id: AsOfTicket = None, at: AsOf = None
+    ) -> list[Balance]:
+        holder_id = uuid_or_none(user_id)
+        moment = await moment_of(info, ticket_id=ticket_id, at=at, field="ticketId")
+        if moment is None:
+            raise RequestError("Name a moment: ticketId or at.", Code.BAD_REQUEST, field="at")
+        if holder_id is None or not info.context.may_see(holder_id):
+            return []
+        return [Balance.of(one) for one in await balances_of(info, holder_id, moment)]
 
     @query(
         Policy.PUBLIC, "Trades, newest first. Public market data; parties are shown to ADMIN, ANALYST and themselves."

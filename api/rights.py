@@ -38,6 +38,7 @@ SIGHTS: Final[dict[str, dict[Sight, str]]] = {
     },
     "AttemptOutcome": {Sight.OPEN: "ticketId status errorCode order transaction"},  # only of one's own attempts
     "Balance": {Sight.OPEN: "holderId marketMakerId asset available locked total seq"},
+    "Candle": {Sight.OPEN: "from to open high low close volume notional trades vwap"},
     "Certificate": {
         Sight.OPEN: "certificateType name description tickSize lotSize referencePrice isHalted lastTrade",
     },

@@ -428,7 +428,7 @@ async def _times(snapshot: Snapshot, source: Source, found: Stats, bucket: TimeB
         return
     start, end = window
     chosen = bucket or next((one for most, one in CHOSEN if end - start <= most), TimeBucket.MONTH)
-    bars = await _bars(snapshot, start, end, chosen, time_zone)
+    bars = await bars_of(snapshot, start, end, chosen, time_zone)
     rows = source.rows({"status"}, grain_of(chosen, time_zone)).subquery()
     if chosen in SECONDS:
         elapsed = extract("epoch", rows.c.at - cast(literal(bars[0][0]), DateTime(timezone=True)))
@@ -474,7 +474,7 @@ def is_unknown_zone(error: DBAPIError) -> bool:
     return isinstance(error.orig, InvalidParameterValueError)
 
 
-async def _bars(
+async def bars_of(
     snapshot: Snapshot, start: datetime, end: datetime, bucket: TimeBucket, time_zone: str
 ) -> list[tuple[datetime, datetime]]:
     """Return the bars that cover a window.
