@@ -35,7 +35,7 @@ from api.books import Books, read_changes, read_picture, read_sequences
 from api.context import Context, Services
 from api.errors import Code, RequestError
 from api.events import Events, cancel, supervise
-from api.exports import EXPORTS_MAX, Exports
+from api.exports import EXPORTS_MAX, STATEMENT_TIMEOUT_S, Exports
 from api.fanout import Fanout, Seat
 from api.feeds import Holdings, Journal
 from api.guard import Guard
@@ -157,7 +157,10 @@ async def _open_pools(stack: contextlib.AsyncExitStack, url: str, role: str) -> 
 
 def _open_readers(stack: contextlib.AsyncExitStack, url: str, role: str) -> list[Reader]:
     """Open what reads, and what exports beside it; closed with the stack."""
-    readers = [Reader.open(url, role=role, size_max=size_max) for size_max in (READ_CONNECTIONS_MAX, EXPORTS_MAX)]
+    readers = [
+        Reader.open(url, role=role, size_max=READ_CONNECTIONS_MAX),
+        Reader.open(url, role=role, size_max=EXPORTS_MAX, statement_timeout_s=STATEMENT_TIMEOUT_S, count_max=None),
+    ]
     for one in readers:
         stack.push_async_callback(one.close)
     return readers
@@ -340,7 +343,7 @@ def create_app(settings: Settings) -> Guard:
         Route("/graphql", view),
         WebSocketRoute("/graphql", view),
         Route(kyc.PATH, door.kyc_document),
-        Mount("/export", Exports(built, door.of_request)),
+        Mount("/export", Exports(built, door.of_request, door.admit)),
         Route("/healthz", healthy),
         Route("/readyz", door.ready),
         Route("/metrics", door.metrics),

@@ -1,5 +1,5 @@
-"""The program `carbondesk`: run, serve, seal, migrate, verify, proof, retention, schema, flow, watch, reset, and more
-from `api.office` and `api.backups`.
+"""The program `carbondesk`: run, serve, seal, migrate, verify, proof, retention, schema, flow, watch, reset, query
+(`api.query`), and more from `api.office` and `api.backups`.
 
 Whatever is heavy is imported where it is used, so that the first line appears at once. What a person can put right is
 one line that says what to do; a traceback means a defect of ours.
@@ -25,7 +25,7 @@ import typer
 from rich.progress import Progress as Bar
 from rich.progress import TaskID
 
-from api import backups, office, reference
+from api import backups, office, query, reference
 from api import logins as login_file
 from api.console import Progress, RefusedError, complaints, console
 from api.logins import LOGINS, Login
@@ -364,6 +364,7 @@ def reset(
 
 app.add_typer(office.admin, name="admin")
 app.command("users")(office.users)
+app.command("query")(query.query)
 app.add_typer(office.sessions, name="sessions")
 app.command("settings")(office.settings)
 app.command("backup")(backups.backup)

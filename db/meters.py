@@ -13,20 +13,20 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from domain.tickets import Draft, TicketStatus
 
-SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)  # a commit is some milliseconds
+BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)  # a commit is some milliseconds
 REGISTRY = CollectorRegistry()
 
 COMMIT_S = Histogram(
     "carbondesk_commit_seconds",
     "Time that PostgreSQL took for COMMIT, by pool: `desk` for batches of orders, `write` for everything else.",
     ["pool"],
-    buckets=SECONDS,
+    buckets=BUCKETS_S,
     registry=REGISTRY,
 )
 BATCH_S = Histogram(
     "carbondesk_batch_seconds",
     "Time of one batch of the desk, from the market lock to after the commit.",
-    buckets=SECONDS,
+    buckets=BUCKETS_S,
     registry=REGISTRY,
 )
 BATCH_COMMANDS = Histogram(
@@ -45,7 +45,7 @@ SPOOLED = Counter(
 AUDIT_S = Histogram(
     "carbondesk_audit_seconds",
     "Time that auditing added to one transaction: tickets worded, digests computed, rows handed to PostgreSQL.",
-    buckets=SECONDS,
+    buckets=BUCKETS_S,
     registry=REGISTRY,
 )
 
