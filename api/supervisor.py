@@ -62,6 +62,8 @@ class Child:
 
     def start(self) -> None:
         """Start the process in a session of its own: a Ctrl-C in the terminal is for the supervisor alone."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()  # of the life before
         self._process = subprocess.Popen(
             self._command,
             env=self._environment,

@@ -242,8 +242,9 @@ class Units:
                 return await self._settle(attempt, tell, outcome_of, error)
             except Fault:
                 raise
-            except Exception as error:  # the FAILED ticket itself could not be written
+            except Exception as error:  # the FAILED ticket itself could not be written: no room on disk, say
                 log.error("unit_unrecorded", field=attempt.field, attempt_id=str(attempt.attempt_id), exc_info=error)
+                await self.keep(attempt, tell(attempt.request, None))
                 raise Fault(None) from error
         raise AssertionError("unreachable")
 

@@ -63,6 +63,17 @@ CROWD = {
     "release": Crowd(50_000, 50, 100_000, 60.0),
 }[SIZE]
 
+
+
+@dataclass(frozen=True)
+class Kills:
+    """How often an API process and PostgreSQL are killed while clients trade."""
+
+    api: int
+    postgres: int
+
+
+KILLS = {"ci": Kills(4, 3), "full": Kills(10, 6), "release": Kills(200, 50)}[SIZE]
 PROCESSES = {"ci": 2, "full": 2, "release": 4}[SIZE]  # that serve one market
 RACE = {"ci": Race(32, 200, 500), "full": Race(32, 200, 500), "release": Race(64, 2_000, 20_000)}[SIZE]
 RIVAL_ROUNDS = {"ci": 50, "full": 50, "release": 1_000}[SIZE]  # of 32 requests for one balance

@@ -129,7 +129,7 @@ class Api:
     async def sql(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """Run a statement as the owner of the database, on a connection that is not the application's."""
         async with self._turn:
-            if self._connection is None:
+            if self._connection is None or self._connection.is_closed():
                 self._connection = await asyncpg.connect(self.database_url)
             return await self._connection.fetch(statement, *arguments)
 
