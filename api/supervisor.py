@@ -47,7 +47,7 @@ class Child:
     ) -> None:
         """Remember how to start it; `start` does."""
         self.title = title
-        self._command = [sys.executable, "-m", "api", *arguments]
+        self.command = [sys.executable, "-m", "api", *arguments]
         self._environment = dict(environment)
         self._fd = fd
         self._pause_s = BACKOFF_FIRST_S
@@ -65,7 +65,7 @@ class Child:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()  # of the life before
         self._process = subprocess.Popen(
-            self._command,
+            self.command,
             env=self._environment,
             stdin=subprocess.PIPE,  # never written to: it closes when we end
             pass_fds=() if self._fd is None else (self._fd,),

@@ -26,6 +26,7 @@ CLIENTS = 16
 PLENTY = {"EUR": "10000000", "CEA": "1000000"}
 ANSWER_S_MAX = 12.0  # then a client gives the connection up and asks again
 AGAIN_S = 0.1
+NEWEST = 100  # attempts of a client that are looked at
 SETTLE_S_MAX = 45.0
 READY_AGAIN_S = 5.0
 MIDDLE, AWAY = 2_500, 8  # cents
@@ -121,7 +122,7 @@ class Client:
             return None
         if "errors" in body:
             codes = {error["extensions"]["code"] for error in body["errors"]}
-            assert codes <= WITHOUT_OUTCOME, (self.seed, body)
+            assert codes <= {*WITHOUT_OUTCOME, "RATE_LIMITED"}, (self.seed, body)  # the last: no look at the session
             return None
         (told,) = told_of(body).values()
         return told
@@ -140,16 +141,18 @@ class Trading:
     def entries(self) -> list[Entry]:
         return [entry for client in self.clients for entry in client.history]
 
-    @property
-    def answered(self) -> list[Entry]:
-        return [entry for entry in self.entries if entry.told]
-
     async def answers_again(self, since: float, seconds: float = READY_AGAIN_S) -> float:
-        """Wait for an attempt that was first sent and answered with success since then; return how long it took."""
+        """Wait until each process has answered an attempt that was first sent since then; return how long it took."""
+        served = len(self.market.served)
         while True:
-            done = [one.told_at for one in self.answered if one.first_sent_at >= since and not one.unanswered]
-            if done:
-                return min(done) - since
+            done: dict[int, float] = {}
+            for client in self.clients:
+                for one in client.history[-NEWEST:]:
+                    if one.told and one.first_sent_at >= since and not one.unanswered:
+                        at = client.number % served
+                        done[at] = min(one.told_at, done.get(at, one.told_at))
+            if len(done) == served:
+                return max(done.values()) - since
             assert time.monotonic() - since < seconds * patience(), f"no attempt was answered within {seconds} s"
             await asyncio.sleep(0.02)
 
