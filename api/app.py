@@ -62,6 +62,7 @@ from domain.people import Caller
 WRITE_CONNECTIONS_MAX = 12
 DESK_CONNECTIONS_MAX = 3  # the desk's and the numbers' own: a flood of logins cannot keep the market waiting
 CALLER_CONNECTIONS_MAX = 3  # for the look at sessions: who asks something else waits for no unit of work either
+SPARE_CONNECTIONS_MAX = 2  # for the tickets of those for whom there was no other: they are told soon, and with a ticket
 READ_CONNECTIONS_MAX = 8
 LEASES_EVERY_S = 20.0
 KEYS_EVERY_S = 3_600.0
@@ -89,6 +90,8 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(pool.close)
         desk_pool = await Pool.open(url, role=role, size_max=DESK_CONNECTIONS_MAX, name="desk")
         stack.push_async_callback(desk_pool.close)
+        spare_pool = await Pool.open(url, role=role, size_max=SPARE_CONNECTIONS_MAX, name="spare")
+        stack.push_async_callback(spare_pool.close)
         caller_pool = await Pool.open(url, role=role, size_max=CALLER_CONNECTIONS_MAX, name="callers")
         stack.push_async_callback(caller_pool.close)
         reader = Reader.open(url, role=role, size_max=READ_CONNECTIONS_MAX)
@@ -132,7 +135,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 events.publish(notice.channel, dict(notice.message))
 
         spool = Spool(settings.home / "spool")
-        units = Units(pool, numbers, db.tickets.store, publish, spool.keep)
+        units = Units(pool, numbers, db.tickets.store, publish, spool.keep, spare_pool)
         desk = Desk(desk_pool, units)
         await desk.start()
         stack.push_async_callback(desk.stop)
