@@ -109,6 +109,11 @@ async def started(target: Target, module: str, plan: Mapping[str, Any]) -> async
     return process
 
 
+def end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
+
+
 async def load(target: Target, soaked: Soaked | None = None, **plan: Any) -> dict[str, Any]:
     """Run a load; the windows that it tells of go to `soaked`. Return what it counted."""
     process = await started(
@@ -124,8 +129,7 @@ async def load(target: Target, soaked: Soaked | None = None, **plan: Any) -> dic
                 soaked.windows.append(said)
         assert await process.wait() == 0
     finally:
-        if process.returncode is None:
-            process.kill()
+        end(process)
     return said
 
 
@@ -176,10 +180,10 @@ async def soak(target: Target, seconds: float, watchers: int) -> Soaked:
             plan = {"port": port, "watchers": watchers // len(target.ports), "query": DOCUMENTS["changes"],
                     "variables": {}, "counts_only": True}  # fmt: skip
             crowd = await started(target, "bench.parts.audience", plan)
-            stack.callback(lambda crowd=crowd: crowd.returncode is None and crowd.kill())
+            stack.callback(end, crowd)
             assert crowd.stdout and await asyncio.wait_for(crowd.stdout.readline(), 120) == b"seated\n"
             crowds.append(crowd)
-        paced = {"seed": 2, "rate": soaked.rate, "resting_max": RESTING_MAX, "warm_up": 0.0}
+        paced: dict[str, Any] = {"seed": 2, "rate": soaked.rate, "resting_max": RESTING_MAX, "warm_up": 0.0}
         soaked.answered.append(await load(target, seconds=warm_up, **paced))
         sampling = asyncio.create_task(sample(target, soaked))
         soaked.answered.append(
@@ -196,9 +200,7 @@ async def soak(target: Target, seconds: float, watchers: int) -> Soaked:
 
 def together(answered: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Add up what several loads counted."""
-    counts: dict[str, Any] = {
-        name: sum(one[name] for one in answered) for name in ("answers", "trades", "placed")
-    }
+    counts: dict[str, Any] = {name: sum(one[name] for one in answered) for name in ("answers", "trades", "placed")}
     refusals: dict[str, int] = {}
     for one in answered:
         for code, count in one["refusals"].items():

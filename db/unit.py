@@ -351,9 +351,7 @@ class Units:
         self.publish([Notice("tickets", {})])
         raise Fault(failed.ticket_id) from error
 
-    async def fail(
-        self, attempt: Attempt, story: Story, code: str, message: str, pool: Pool | None = None
-    ) -> str:
+    async def fail(self, attempt: Attempt, story: Story, code: str, message: str, pool: Pool | None = None) -> str:
         """Write the FAILED ticket of an attempt that never reached its work: denied, malformed, or settled as lost."""
         for tries_left in reversed(range(RETRIES_MAX + 1)):
             try:
@@ -371,9 +369,7 @@ class Units:
                     raise
         raise AssertionError("unreachable")
 
-    async def record(
-        self, attempt: Attempt, story: Story, code: str, message: str, pool: Pool | None = None
-    ) -> str:
+    async def record(self, attempt: Attempt, story: Story, code: str, message: str, pool: Pool | None = None) -> str:
         """Write the FAILED ticket of an attempt; where that is not to be had in time, keep the attempt on disk.
 
         Raises: Fault.

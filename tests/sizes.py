@@ -64,7 +64,6 @@ CROWD = {
 }[SIZE]
 
 
-
 @dataclass(frozen=True)
 class Kills:
     """How often an API process and PostgreSQL are killed while clients trade."""

@@ -334,9 +334,7 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def serving_apart(
-    settings: Settings, title: str = "an API", prefix: Sequence[str] = ()
-) -> AsyncIterator[Served]:
+async def serving_apart(settings: Settings, title: str = "an API", prefix: Sequence[str] = ()) -> AsyncIterator[Served]:
     """Serve the application as a process of its own, as `carbondesk` starts it; it ends with us, however we end.
 
     prefix: words that its command line begins with, of a program that becomes ours.

@@ -26,6 +26,7 @@ ANSWER = (
     f"{{ ticketId errors {{ code message field details }} order {{ {ORDER} }}"
     " trades { id price quantity notional takerSide ticketId } }"
 )
+BRIEF = "{ ticketId errors { code } order { id status } trades { id } }"  # what a light client asks for
 PLACE = f"mutation($input: PlaceOrderInput!) {{ placeOrder(input: $input) {ANSWER} }}"
 CANCEL = f"mutation($id: ID!) {{ cancelOrder(id: $id) {ANSWER} }}"
 
@@ -35,7 +36,7 @@ class Plan:
     """What to do. tokens: (resting, crossing) of each client; ports are taken in turn; seconds follow the warm-up.
 
     rate: answers a second of all clients together, 0 for as many as there are; resting_max: as in Flow;
-    window: so many seconds are summed up and printed at a time, 0 for all of it at the end.
+    window: so many seconds are summed up and printed at a time, 0 for all of it at the end; light: ask for little.
     """
 
     path: str
@@ -47,6 +48,7 @@ class Plan:
     rate: float = 0.0
     resting_max: int = 0
     window: float = 0.0
+    light: bool = False
 
 
 @dataclass(slots=True)
@@ -91,8 +93,9 @@ class Client(asyncio.Protocol):
         self.heads = [
             f"{head}Authorization: Bearer {token}\r\nContent-Length: ".encode() for token in plan.tokens[index]
         ]
-        self.place = b'{"query":' + orjson.dumps(PLACE) + b',"variables":{"input":'
-        self.cancel = b'{"query":' + orjson.dumps(CANCEL) + b',"variables":{"id":'
+        place, cancel = (document.replace(ANSWER, BRIEF) if plan.light else document for document in (PLACE, CANCEL))
+        self.place = b'{"query":' + orjson.dumps(place) + b',"variables":{"input":'
+        self.cancel = b'{"query":' + orjson.dumps(cancel) + b',"variables":{"id":'
         self.buffer = bytearray()
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

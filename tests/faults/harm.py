@@ -111,6 +111,8 @@ async def ready_again(market: Market, since: float, seconds: float = READY_AGAIN
                 async with market.session.get(served.url.replace("/graphql", "/readyz")) as response:
                     if response.status == 200:
                         break
-            assert time.monotonic() - since < seconds * patience(), f"{served.url} is not ready {seconds} s after its dependency"
+            assert time.monotonic() - since < seconds * patience(), (
+                f"{served.url} is not ready {seconds} s after its dependency"
+            )
             await asyncio.sleep(LOOK_S)
     return time.monotonic() - since

@@ -152,7 +152,10 @@ def heads(token: str) -> dict[str, str]:
 
 @contextlib.asynccontextmanager
 async def market_of(settings: Settings, count: int, prefix: Sequence[str] = ()) -> AsyncIterator[Market]:
-    """Start so many API processes, behind other words of a command line; end them afterwards. Locks are taken in one order, so there was no deadlock."""
+    """Start so many API processes; end them afterwards. Locks are taken in one order, so there was no deadlock.
+
+    prefix: words that their command lines begin with.
+    """
     assert settings.database_url is not None
     async with contextlib.AsyncExitStack() as stack:
         served = [await stack.enter_async_context(serving_apart(settings, f"API {at}", prefix)) for at in range(count)]

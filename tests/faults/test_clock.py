@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+import db.place
 import db.servers
 from db.embedded import Servers
 from tests.faults.harm import servers_to_harm
@@ -63,7 +64,7 @@ def servers(clock: Clock) -> Iterator[Servers]:
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(db.servers, "ENVIRONMENT", db.servers.ENVIRONMENT | faked)
+        patch.setattr(db.servers, "ENVIRONMENT", db.place.ENVIRONMENT | faked)
         with servers_to_harm() as running:
             yield running
 

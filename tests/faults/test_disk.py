@@ -35,7 +35,9 @@ def disk() -> Iterator[Path]:
         mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=0711", "tmpfs", folder]
         mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
         if mounted.returncode:
-            pytest.skip(f"a disk can only be filled where one can be mounted, which takes root: {mounted.stderr.strip()}")
+            pytest.skip(
+                f"a disk can only be filled where one can be mounted, which takes root: {mounted.stderr.strip()}"
+            )
         try:
             yield Path(folder)
         finally:

@@ -1,4 +1,4 @@
-"""Packets between an API process and its servers vanish, one way or both: waits end, and after it all is as it was said.
+"""Packets between an API process and its servers vanish, one way or both: waits end, and what was said is so.
 
 The process lives in a network namespace of its own behind a router that can be told to drop; its listening socket is
 ours, so clients reach it all the time. Another process, beside the servers, is not cut off.
@@ -58,8 +58,8 @@ def ip(*words: str) -> None:
 @pytest.fixture(scope="module")
 def network() -> Iterator[Network]:
     """Make the namespaces; they go with everything in them."""
-    number = random.randrange(1, 250)  # noqa: S311 - two runs on one machine should not meet
-    name, links = f"cd{os.getpid()}", f"10.{number}.{random.randrange(250)}"  # noqa: S311
+    number = random.randrange(1, 250)  # two runs on one machine should not meet
+    name, links = f"cd{os.getpid()}", f"10.{number}.{random.randrange(250)}"
     built = Network(name, f"{links}.1", f"{links}.6")
     router, api = f"{name}-router", f"{name}-api"
     try:

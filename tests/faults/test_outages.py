@@ -7,7 +7,6 @@ book that was committed, and how old it is can be seen.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
