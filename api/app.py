@@ -86,14 +86,10 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
     name = database_name(settings.database_url)
     url, role = settings.database_app_url or settings.database_url, f"{name}_app"
     async with contextlib.AsyncExitStack() as stack:
-        pool = await Pool.open(url, role=role, size_max=WRITE_CONNECTIONS_MAX, name="write")
-        stack.push_async_callback(pool.close)
-        desk_pool = await Pool.open(url, role=role, size_max=DESK_CONNECTIONS_MAX, name="desk")
-        stack.push_async_callback(desk_pool.close)
-        spare_pool = await Pool.open(url, role=role, size_max=SPARE_CONNECTIONS_MAX, name="spare")
-        stack.push_async_callback(spare_pool.close)
-        caller_pool = await Pool.open(url, role=role, size_max=CALLER_CONNECTIONS_MAX, name="callers")
-        stack.push_async_callback(caller_pool.close)
+        pool = await _pool(stack, url, role, WRITE_CONNECTIONS_MAX, "write")
+        desk_pool = await _pool(stack, url, role, DESK_CONNECTIONS_MAX, "desk")
+        spare_pool = await _pool(stack, url, role, SPARE_CONNECTIONS_MAX, "spare")
+        callers = Callers(await _pool(stack, url, role, CALLER_CONNECTIONS_MAX, "callers"))
         reader = Reader.open(url, role=role, size_max=READ_CONNECTIONS_MAX)
         stack.push_async_callback(reader.close)
         exporter = Reader.open(url, role=role, size_max=EXPORTS_MAX)
@@ -105,13 +101,9 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         events = Events(settings.redis_url, name)
         await events.start()
         stack.push_async_callback(events.stop)
-        books = Books(
-            events,
-            list(CertificateType),
-            partial(read_picture, reader),
-            partial(read_sequences, reader),
-            partial(read_changes, reader),
-        )
+        read_all, read_newest, read_since = (partial(read_picture, reader), partial(read_sequences, reader),
+                                             partial(read_changes, reader))  # fmt: skip
+        books = Books(events, list(CertificateType), read_all, read_newest, read_since)
         await books.start()
         stack.push_async_callback(books.stop)
         trail = Trail(events, reader)
@@ -119,7 +111,6 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         journal, holdings = Journal(events, reader), Holdings(events, reader)
         stack.push_async_callback(journal.stop)
         stack.push_async_callback(holdings.stop)
-        callers = Callers(caller_pool)
         presence = Presence(
             Bounds(settings.socket_subscriptions_max, settings.session_sockets_max, settings.address_sockets_max),
             partial(_look, callers, reader),
@@ -150,12 +141,18 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             ("folds", partial(db.folds.watch, pool)),
             ("presence", presence.watch),
         )
-        for name, work in chores:
-            task = asyncio.create_task(supervise(name, work), name=name)
+        for title, work in chores:
+            task = asyncio.create_task(supervise(title, work), name=title)
             stack.push_async_callback(cancel, [task])
         yield Services(
             pool, reader, exporter, units, desk, callers, books, trail, journal, holdings, passwords, presence, throttle
         )
+
+
+async def _pool(stack: contextlib.AsyncExitStack, url: str, role: str, size_max: int, name: str) -> Pool:
+    pool = await Pool.open(url, role=role, size_max=size_max, name=name)
+    stack.push_async_callback(pool.close)
+    return pool
 
 
 async def _look(callers: Callers, reader: Reader, sessions: list[UUID]) -> Seen:
