@@ -20,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+from urllib.parse import urlsplit
 
 import typer
 from rich.progress import Progress as Bar
@@ -316,7 +317,7 @@ def flow(supervised: Annotated[bool, typer.Option(hidden=True)] = False) -> None
 @app.command()
 def watch(
     certificate: Annotated[str, typer.Argument(help="CEA or EUA.")] = "CEA",
-    url: Annotated[str | None, typer.Option(help="Of another API, such as ws://127.0.0.1:8000/graphql.")] = None,
+    url: Annotated[str | None, typer.Option(help="Of another API, such as http://127.0.0.1:8000.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Stop after so long; else with Ctrl-C.")] = None,
 ) -> None:
     """Show a live order book in the terminal: the best levels, their age, and whether they can be trusted."""
@@ -327,9 +328,11 @@ def watch(
     if certificate not in {"CEA", "EUA"}:
         raise RefusedError(f"there is no certificate {certificate}: CEA and EUA are traded")
     settings = load()
-    address = url or f"{supervisor.url_of(settings.host, settings.port)}/graphql"
+    address = url or supervisor.url_of(settings.host, settings.port)
     if address.startswith("http"):
         address = address.replace("http", "ws", 1)
+    if not urlsplit(address).path.strip("/"):
+        address = f"{address.rstrip('/')}/graphql"
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(show(address, certificate, seconds))
 
