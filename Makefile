@@ -23,7 +23,7 @@ test: ## everything: dashboard checks, then Python and the browser against real 
 	@$(PY) build_dashboard.py require
 	@$(PY) build_dashboard.py npm run --silent check
 	@$(PY) build_dashboard.py npm run --silent test
-	@CHROMIUM="$$(scripts/chromium)"; export CHROMIUM; exec $(PY) -m pytest $(ARGS)
+	@CHROMIUM="$$(scripts/chromium)"; export CHROMIUM; scripts/faketime >/dev/null || true; exec $(PY) -m pytest $(ARGS)
 
 lint: ## ruff, mypy, tsc, eslint
 	@scripts/setup dev

@@ -35,7 +35,7 @@ from api.books import Books, read_changes, read_picture, read_sequences
 from api.context import Context, Services
 from api.errors import Code, RequestError
 from api.events import Events, cancel, supervise
-from api.exports import EXPORTS_MAX, Exports
+from api.exports import EXPORTS_MAX, STATEMENT_TIMEOUT_S, Exports
 from api.fanout import Fanout, Seat
 from api.feeds import Holdings, Journal
 from api.guard import Guard
@@ -60,6 +60,7 @@ from domain.people import Caller
 WRITE_CONNECTIONS_MAX = 12
 DESK_CONNECTIONS_MAX = 3  # the desk's and the numbers' own: a flood of logins cannot keep the market waiting
 CALLER_CONNECTIONS_MAX = 3  # for the look at sessions: who asks something else waits for no unit of work either
+SPARE_CONNECTIONS_MAX = 2  # for the tickets of those for whom there was no other: they are told soon, and with a ticket
 READ_CONNECTIONS_MAX = 8
 LEASES_EVERY_S = 20.0
 KEYS_EVERY_S = 3_600.0
@@ -82,7 +83,9 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
     name = database_name(settings.database_url)
     url, role = settings.database_app_url or settings.database_url, f"{name}_app"
     async with contextlib.AsyncExitStack() as stack:
-        pool, desk_pool, caller_pool = await _open_pools(stack, url, role)
+        pools = await _open_pools(stack, url, role)
+        pool, desk_pool, spare_pool = pools["write"], pools["desk"], pools["spare"]
+        callers = Callers(pools["callers"])
         reader, exporter = _open_readers(stack, url, role)
         client = redis.asyncio.from_url(settings.redis_url, socket_connect_timeout=db.numbers.REDIS_TIMEOUT_S)
         stack.push_async_callback(client.aclose)
@@ -91,13 +94,9 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         events = Events(settings.redis_url, name)
         await events.start()
         stack.push_async_callback(events.stop)
-        books = Books(
-            events,
-            list(CertificateType),
-            partial(read_picture, reader),
-            partial(read_sequences, reader),
-            partial(read_changes, reader),
-        )
+        read_all, read_newest, read_since = (partial(read_picture, reader), partial(read_sequences, reader),
+                                             partial(read_changes, reader))  # fmt: skip
+        books = Books(events, list(CertificateType), read_all, read_newest, read_since)
         await books.start()
         stack.push_async_callback(books.stop)
         trail = Trail(events, reader)
@@ -105,7 +104,6 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         journal, holdings = Journal(events, reader), Holdings(events, reader)
         stack.push_async_callback(journal.stop)
         stack.push_async_callback(holdings.stop)
-        callers = Callers(caller_pool)
         presence = Presence(
             Bounds(settings.socket_subscriptions_max, settings.session_sockets_max, settings.address_sockets_max),
             partial(_look, callers, reader),
@@ -121,7 +119,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 events.publish(notice.channel, dict(notice.message))
 
         spool = Spool(settings.home / "spool")
-        units = Units(pool, numbers, db.tickets.store, publish, spool.keep)
+        units = Units(pool, numbers, db.tickets.store, publish, spool.keep, spare_pool)
         desk = Desk(desk_pool, units)
         await desk.start()
         stack.push_async_callback(desk.stop)
@@ -136,28 +134,35 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             ("folds", partial(db.folds.watch, pool)),
             ("presence", presence.watch),
         )
-        for name, work in chores:
-            task = asyncio.create_task(supervise(name, work), name=name)
+        for title, work in chores:
+            task = asyncio.create_task(supervise(title, work), name=title)
             stack.push_async_callback(cancel, [task])
         parts = (pool, reader, exporter, units, desk, callers, books, trail, journal, holdings, passwords, presence)
-        figures = partial(_figures, (pool, desk_pool, caller_pool), {"read": reader, "export": exporter})
+        figures = partial(_figures, [*pools.values()], {"read": reader, "export": exporter})
         yield Services(*parts, throttle, figures)
 
 
-async def _open_pools(stack: contextlib.AsyncExitStack, url: str, role: str) -> list[Pool]:
-    """Open what writes, the desk's and that of the look at sessions; closed with the stack."""
-    sizes = {"write": WRITE_CONNECTIONS_MAX, "desk": DESK_CONNECTIONS_MAX, "callers": CALLER_CONNECTIONS_MAX}
-    pools = []
+async def _open_pools(stack: contextlib.AsyncExitStack, url: str, role: str) -> dict[str, Pool]:
+    """Open what writes, by name; closed with the stack."""
+    sizes = {
+        "write": WRITE_CONNECTIONS_MAX,
+        "desk": DESK_CONNECTIONS_MAX,
+        "spare": SPARE_CONNECTIONS_MAX,
+        "callers": CALLER_CONNECTIONS_MAX,
+    }
+    pools = {}
     for name, size_max in sizes.items():
-        pool = await Pool.open(url, role=role, size_max=size_max, name=name)
-        stack.push_async_callback(pool.close)
-        pools.append(pool)
+        pools[name] = await Pool.open(url, role=role, size_max=size_max, name=name)
+        stack.push_async_callback(pools[name].close)
     return pools
 
 
 def _open_readers(stack: contextlib.AsyncExitStack, url: str, role: str) -> list[Reader]:
     """Open what reads, and what exports beside it; closed with the stack."""
-    readers = [Reader.open(url, role=role, size_max=size_max) for size_max in (READ_CONNECTIONS_MAX, EXPORTS_MAX)]
+    readers = [
+        Reader.open(url, role=role, size_max=READ_CONNECTIONS_MAX),
+        Reader.open(url, role=role, size_max=EXPORTS_MAX, statement_timeout_s=STATEMENT_TIMEOUT_S, count_max=None),
+    ]
     for one in readers:
         stack.push_async_callback(one.close)
     return readers
@@ -340,7 +345,7 @@ def create_app(settings: Settings) -> Guard:
         Route("/graphql", view),
         WebSocketRoute("/graphql", view),
         Route(kyc.PATH, door.kyc_document),
-        Mount("/export", Exports(built, door.of_request)),
+        Mount("/export", Exports(built, door.of_request, door.admit)),
         Route("/healthz", healthy),
         Route("/readyz", door.ready),
         Route("/metrics", door.metrics),

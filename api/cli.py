@@ -1,5 +1,5 @@
-"""The program `carbondesk`: run, serve, seal, migrate, verify, proof, retention, schema, flow, watch, reset, and more
-from `api.office` and `api.backups`.
+"""The program `carbondesk`: run, serve, seal, migrate, verify, proof, retention, schema, flow, watch, reset, query
+(`api.query`), and more from `api.office` and `api.backups`.
 
 Whatever is heavy is imported where it is used, so that the first line appears at once. What a person can put right is
 one line that says what to do; a traceback means a defect of ours.
@@ -20,12 +20,13 @@ from importlib import metadata
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+from urllib.parse import urlsplit
 
 import typer
 from rich.progress import Progress as Bar
 from rich.progress import TaskID
 
-from api import backups, office, reference
+from api import backups, office, query, reference
 from api import logins as login_file
 from api.console import Progress, RefusedError, complaints, console
 from api.logins import LOGINS, Login
@@ -316,7 +317,7 @@ def flow(supervised: Annotated[bool, typer.Option(hidden=True)] = False) -> None
 @app.command()
 def watch(
     certificate: Annotated[str, typer.Argument(help="CEA or EUA.")] = "CEA",
-    url: Annotated[str | None, typer.Option(help="Of another API, such as ws://127.0.0.1:8000/graphql.")] = None,
+    url: Annotated[str | None, typer.Option(help="Of another API, such as http://127.0.0.1:8000.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Stop after so long; else with Ctrl-C.")] = None,
 ) -> None:
     """Show a live order book in the terminal: the best levels, their age, and whether they can be trusted."""
@@ -327,9 +328,11 @@ def watch(
     if certificate not in {"CEA", "EUA"}:
         raise RefusedError(f"there is no certificate {certificate}: CEA and EUA are traded")
     settings = load()
-    address = url or f"{supervisor.url_of(settings.host, settings.port)}/graphql"
+    address = url or supervisor.url_of(settings.host, settings.port)
     if address.startswith("http"):
         address = address.replace("http", "ws", 1)
+    if not urlsplit(address).path.strip("/"):
+        address = f"{address.rstrip('/')}/graphql"
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(show(address, certificate, seconds))
 
@@ -364,6 +367,7 @@ def reset(
 
 app.add_typer(office.admin, name="admin")
 app.command("users")(office.users)
+app.command("query")(query.query)
 app.add_typer(office.sessions, name="sessions")
 app.command("settings")(office.settings)
 app.command("backup")(backups.backup)

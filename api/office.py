@@ -212,7 +212,7 @@ async def _users(role: str | None, active: bool | None) -> list[tuple[str, ...]]
     after: str | None = None
     try:
         while True:
-            page = await db.people.users_page(reader, wanted, Window(PAGE_SIZE_MAX, after))
+            page = await db.people.USERS.page(reader, wanted, Window(PAGE_SIZE_MAX, after))
             for _, user in page.items:
                 is_active = "yes" if user.is_active else "no"
                 created = f"{user.created_at:%Y-%m-%d}"

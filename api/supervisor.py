@@ -52,7 +52,7 @@ class Child:
     ) -> None:
         """Remember how to start it; `start` does."""
         self.title = title
-        self._command = [sys.executable, "-m", "api", *arguments]
+        self.command = [sys.executable, "-m", "api", *arguments]
         self._environment = dict(environment)
         self._fd = fd
         self._stop_wait_s = stop_wait_s
@@ -68,8 +68,10 @@ class Child:
 
     def start(self) -> None:
         """Start the process in a session of its own: a Ctrl-C in the terminal is for the supervisor alone."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()  # of the life before
         self._process = subprocess.Popen(
-            self._command,
+            self.command,
             env=self._environment,
             stdin=subprocess.PIPE,  # never written to: it closes when we end
             pass_fds=() if self._fd is None else (self._fd,),

@@ -422,11 +422,13 @@ RELATIONS = Law(
     "relations",
     "The tickets that a ticket is related to exist, and none is newer.",
     ("ticket_logs",),
+    # Newer by clock and by transaction: a clock may be set back, and a transaction may wait behind one begun after it.
     """
 SELECT t.ticket_id AS ticket, r.id AS related, t."timestamp", o."timestamp" AS related_timestamp
 FROM ticket_logs t CROSS JOIN LATERAL unnest(t.related_ticket_ids) AS r(id) LEFT
     JOIN ticket_logs o ON o.ticket_id = r.id
-WHERE o.ticket_id IS NULL OR o."timestamp" > t."timestamp" OR o.ticket_id = t.ticket_id""",
+WHERE o.ticket_id IS NULL OR (o."timestamp" > t."timestamp" AND o.txid > t.txid)
+    OR o.ticket_id = t.ticket_id""",
 )
 
 ATTEMPTS = Law(

@@ -42,10 +42,14 @@ class Spool:
         self._turn = asyncio.Lock()
 
     async def keep(self, attempt: Attempt, story: Story) -> None:
-        """Write an attempt down so that it survives a crash."""
-        line = json.dumps(_as_json(attempt, story), ensure_ascii=False)
+        """Write an attempt down so that it survives a crash; where no disk takes it either, the log has it."""
+        kept = _as_json(attempt, story)
         async with self._turn:
-            await asyncio.to_thread(self._append, line)
+            try:
+                await asyncio.to_thread(self._append, json.dumps(kept, ensure_ascii=False))
+            except OSError as error:
+                log.error("spool_unwritable", attempt=kept, error=repr(error))
+                self._let_go()  # its last line may be torn
 
     def _append(self, line: str) -> None:
         if self._file is None:

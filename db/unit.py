@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 2.0
 ACQUIRE_TIMEOUT_S = 2.0  # longer in the queue for a connection is BUSY
+ACQUIRE_PAUSE_S = 0.05
 STATEMENT_TIMEOUT_S = 5.0
 LOCK_TIMEOUT_S = 2.0
 IDLE_IN_TRANSACTION_TIMEOUT_S = 10.0  # a stuck writer would hold back the sealer and the live ticket stream
@@ -151,13 +152,21 @@ class Pool:
         Raises: Busy when none is free in time.
         """
         try:
-            connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S)
-        except (TimeoutError, asyncpg.TooManyConnectionsError):
+            async with asyncio.timeout(ACQUIRE_TIMEOUT_S):
+                connection = await self._free()
+        except TimeoutError:
             raise Busy(BUSY_MESSAGE) from None
         try:
             yield connection
         finally:
             await self._pool.release(connection)
+
+    async def _free(self) -> Connection:
+        """Wait for a connection; where the server gives no more of them, for one that comes back."""
+        while True:
+            with suppress(asyncpg.TooManyConnectionsError):
+                return await self._pool.acquire()
+            await asyncio.sleep(ACQUIRE_PAUSE_S)
 
     @asynccontextmanager
     async def transaction(self, first: str = "") -> AsyncIterator[Connection]:
@@ -212,9 +221,21 @@ Tell: TypeAlias = Callable[[Mapping[str, Any], Any], Story]
 class Units:
     """Run attempts as units of work."""
 
-    def __init__(self, pool: Pool, numbers: Numbers, store_tickets: Store, publish: Publish, keep: Keep) -> None:
-        """Take how tickets are stored, how notices leave, and what keeps an attempt while no database answers."""
+    def __init__(
+        self,
+        pool: Pool,
+        numbers: Numbers,
+        store_tickets: Store,
+        publish: Publish,
+        keep: Keep,
+        spare: Pool | None = None,
+    ) -> None:
+        """Take how tickets are stored, how notices leave, and what keeps an attempt while no database answers.
+
+        spare: connections for the tickets of those for whom there was none; otherwise they wait like all others.
+        """
         self.pool = pool
+        self._spare = spare or pool
         self.keep = keep
         self.numbers = numbers
         self._store_tickets = store_tickets
@@ -261,8 +282,9 @@ class Units:
                 return await self._settle(attempt, tell, outcome_of, error)
             except Fault:
                 raise
-            except Exception as error:  # the FAILED ticket itself could not be written
+            except Exception as error:  # the FAILED ticket itself could not be written: no room on disk, say
                 log.error("unit_unrecorded", field=attempt.field, attempt_id=str(attempt.attempt_id), exc_info=error)
+                await self.keep(attempt, tell(attempt.request, None))
                 raise Fault(None) from error
         raise AssertionError("unreachable")
 
@@ -356,11 +378,11 @@ class Units:
         self.committed(failed)
         raise Fault(failed.ticket_id) from error
 
-    async def fail(self, attempt: Attempt, story: Story, code: str, message: str) -> str:
+    async def fail(self, attempt: Attempt, story: Story, code: str, message: str, pool: Pool | None = None) -> str:
         """Write the FAILED ticket of an attempt that never reached its work: denied, malformed, or settled as lost."""
         for tries_left in reversed(range(RETRIES_MAX + 1)):
             try:
-                async with self.pool.transaction() as connection:
+                async with (pool or self.pool).transaction() as connection:
                     write = Write(connection, self.numbers, attempt)
                     await write.open()
                     write.root.story = story
@@ -374,13 +396,13 @@ class Units:
                     raise
         raise AssertionError("unreachable")
 
-    async def record(self, attempt: Attempt, story: Story, code: str, message: str) -> str:
+    async def record(self, attempt: Attempt, story: Story, code: str, message: str, pool: Pool | None = None) -> str:
         """Write the FAILED ticket of an attempt; where that is not to be had in time, keep the attempt on disk.
 
         Raises: Fault.
         """
         try:
-            return await self.fail(attempt, story, code, message)
+            return await self.fail(attempt, story, code, message, pool)
         except (*LOST, *OVERDUE, *RETRYABLE, Busy, StartOver) as error:
             log.error("unit_kept_on_disk", field=attempt.field, attempt_id=str(attempt.attempt_id), error=repr(error))
             await self.keep(attempt, story)
@@ -392,7 +414,8 @@ class Units:
         Raises: Fault.
         """
         refusal = Refusal.of(Busy(BUSY_MESSAGE))
-        return Answer(await self.record(attempt, story, refusal.code, refusal.message), refusal=refusal)
+        ticket_id = await self.record(attempt, story, refusal.code, refusal.message, self._spare)
+        return Answer(ticket_id, refusal=refusal)
 
     async def _settle(
         self, attempt: Attempt, tell: Tell, outcome_of: Callable[[Any], Any], error: BaseException

@@ -379,6 +379,15 @@ def of_exported(request: Request, outcome: ExportOutcome | None) -> Story:
     )
 
 
+def of_rows_exported(request: Request, outcome: ExportOutcome | None) -> Story:
+    """DATA_EXPORTED, of a query's one list."""
+    if outcome is None:
+        return Story(ActionType.DATA_EXPORTED, "Export of a query: refused", tags=("export", "query"))
+    noun = "row" if outcome.rows == 1 else "rows"
+    summary = f"Exported {outcome.rows:,} {noun} of {request['list']} as {outcome.format.upper()}"
+    return Story(ActionType.DATA_EXPORTED, summary, tags=("export", "query"))
+
+
 def named(value: Any) -> str | None:
     """Return an id that a client named, cut to what the column takes."""
     return str(value)[:64] if value is not None else None

@@ -38,6 +38,7 @@ structlog.configure(
     ]
 )
 DROP_SECONDS_MAX = 20
+GROUPS = ("app", "sealer", "retention", "analyst")
 LIVE_SECONDS_MAX = 90  # a first start on two busy cores
 
 
@@ -96,15 +97,25 @@ async def drop_database(owner: "asyncpg.Connection[asyncpg.Record]", name: str) 
 async def fresh_database(servers: Servers) -> AsyncIterator[str]:
     """Make a migrated database and give its URL; drop it afterwards."""
     name = f"test_{secrets.token_hex(6)}"
-    owner = await asyncpg.connect(servers.urls.database_url)
-    try:
+    async with owner_of(servers.urls.database_url) as owner:
         await owner.execute(f'CREATE DATABASE "{name}"')
-        url = urls_of(name, servers.urls.database_url)
+    url = urls_of(name, servers.urls.database_url)
+    try:
         await migrate.upgrade(url)
         yield url
-        await drop_database(owner, name)
-        for group in ("app", "sealer", "retention", "analyst"):
-            await owner.execute(f'DROP ROLE IF EXISTS "{name}_{group}"')
+    finally:
+        async with owner_of(servers.urls.database_url) as owner:  # anew: a test may have killed the server meanwhile
+            await drop_database(owner, name)
+            for group in GROUPS:
+                await owner.execute(f'DROP ROLE IF EXISTS "{name}_{group}"')
+
+
+@contextlib.asynccontextmanager
+async def owner_of(database_url: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    """Connect as the owner for a while."""
+    owner = await asyncpg.connect(database_url)
+    try:
+        yield owner
     finally:
         await owner.close()
 

@@ -13,15 +13,14 @@ from typing import Any
 import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
 
 from api.settings import Settings
 from api.socket import PROTOCOL
+from tests.frames import SECONDS_MAX, closed, receive
 from tests.ladders import CHANGES, Follower
 from tests.watching import figures_in, following, until
 from tests.world import PASSWORD, Api, serving
 
-SECONDS_MAX = 10
 PROMISE_S = 5.0
 SLACK_S = 1.5  # of a busy machine
 BOOK = "subscription($type: CertificateType!) { orderBook(certificateType: $type) { sequence } }"
@@ -40,12 +39,6 @@ async def opened(api: Api, token: str = "") -> AsyncIterator[ClientConnection]:
         yield connection
 
 
-async def receive(connection: ClientConnection) -> dict[str, Any]:
-    async with asyncio.timeout(SECONDS_MAX):
-        message: dict[str, Any] = json.loads(await connection.recv())
-    return message
-
-
 async def subscribe(connection: ClientConnection, operation_id: str, document: str, **variables: Any) -> None:
     payload = {"query": document, "variables": variables}
     await connection.send(json.dumps({"id": operation_id, "type": "subscribe", "payload": payload}))
@@ -56,14 +49,6 @@ async def end_of(connection: ClientConnection, operation_id: str) -> dict[str, A
     while (message := await receive(connection)).get("id") != operation_id or message["type"] == "next":
         pass
     return message
-
-
-async def closed(connection: ClientConnection) -> tuple[int, str]:
-    while True:
-        try:
-            await receive(connection)
-        except ConnectionClosed as end:
-            return (end.rcvd.code, end.rcvd.reason) if end.rcvd else (1006, "")
 
 
 async def metrics(api: Api) -> dict[str, int]:

@@ -141,7 +141,7 @@ async def test_watch_shows_the_ladder_its_sequence_and_that_it_is_live(api: Api)
     await api.sell(maker["id"], "41.50", "25")
     (row,) = await api.sql("SELECT sequence FROM books WHERE certificate_type = 'CEA'")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "api", "watch", "cea", "--url", api.url, "--seconds", "3",
+        sys.executable, "-m", "api", "watch", "cea", "--url", api.url.removesuffix("/graphql"), "--seconds", "3",
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     shown = (await asyncio.wait_for(process.communicate(), LINE_S_MAX))[0].decode()

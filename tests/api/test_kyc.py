@@ -5,18 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import httpx
 import pytest
 
 from domain.kyc import DOCUMENT_BYTES_MAX, DOCUMENTS_MAX
-from tests.db.invariants import assert_invariants
 from tests.world import PASSWORD, PLACE_ORDER, Api, Trader
 
+pytestmark = pytest.mark.usefixtures("lawful")
 ERRORS = "ticketId errors { code message field details }"
 DOCUMENT = "id kind fileName contentType bytes sha256 uploadedAt ticketId"
 UPLOAD = f"""mutation($input: UploadKycDocumentInput!) {{ uploadKycDocument(input: $input) {{ {ERRORS}
@@ -30,17 +28,6 @@ PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR canary"
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF canary"
 LARGE = pytest.mark.filterwarnings("ignore:Sending a large body")  # the client of these tests may lose its time
 BUY = {"certificateType": "CEA", "side": "BUY", "price": "10.00", "quantity": "1"}
-
-
-@pytest.fixture(autouse=True)
-async def lawful(api: Api) -> AsyncIterator[None]:
-    """Check every law of the market after each test."""
-    yield
-    connection = await asyncpg.connect(api.database_url)
-    try:
-        await assert_invariants(connection)
-    finally:
-        await connection.close()
 
 
 def paper(content: bytes = PDF, **other: str) -> dict[str, str]:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import pytest
 from gql import gql
 from gql.transport.exceptions import TransportQueryError
 
 from domain.settlements import SETTLEMENTS_MAX
-from tests.db.invariants import assert_invariants
 from tests.world import CANCEL_ORDER, PLACE_ORDER, Api, Trader
 
+pytestmark = pytest.mark.usefixtures("lawful")
 ERRORS = "ticketId errors { code message field details }"
 REQUEST_DEPOSIT = f"""mutation($input: RequestDepositInput!) {{ requestDeposit(input: $input) {{ {ERRORS}
   deposit {{ id }} }} }}"""
@@ -45,17 +43,6 @@ MARKET_DATA = {
 }
 WRONG_REASONS = ["", "  ", "x" * 2_001]
 WRONG_REFERENCES = ["", " \t", "x" * 141]
-
-
-@pytest.fixture(autouse=True)
-async def lawful(api: Api) -> AsyncIterator[None]:
-    """Check every law of the market after each test."""
-    yield
-    connection = await asyncpg.connect(api.database_url)
-    try:
-        await assert_invariants(connection)
-    finally:
-        await connection.close()
 
 
 @pytest.fixture(scope="module")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
 from http.cookies import SimpleCookie
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import pytest
 
-from tests.db.invariants import assert_invariants
 from tests.world import PASSWORD, PLACE_ORDER, Api, Trader
 
+pytestmark = pytest.mark.usefixtures("lawful")
 USER = "id email name role isActive kycStatus"
 ERRORS = "ticketId errors { code message field details }"
 UPDATE = f"""mutation($id: ID!, $input: UpdateUserInput!) {{ updateUser(id: $id, input: $input) {{ {ERRORS}
@@ -28,17 +26,6 @@ SESSIONS = """query($id: ID) { sessions(userId: $id) {
   id user { id } createdAt lastSeenAt expiresAt ipAddress userAgent isCurrent } }"""
 ME = "{ me { id } }"
 OTHER_PASSWORD = "staple battery horse"
-
-
-@pytest.fixture(autouse=True)
-async def lawful(api: Api) -> AsyncIterator[None]:
-    """Check every law of the market after each test."""
-    yield
-    connection = await asyncpg.connect(api.database_url)
-    try:
-        await assert_invariants(connection)
-    finally:
-        await connection.close()
 
 
 async def is_signed_in(api: Api, token: str) -> bool:

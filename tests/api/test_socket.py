@@ -11,15 +11,15 @@ import pytest
 from gql import Client, gql
 from gql.transport.websockets import WebsocketsTransport
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import InvalidStatus
 
 import api.socket
 from api.presence import Bounds
 from api.socket import PROTOCOL
 from api.transport import Protocol
 from tests.api import echo_app
+from tests.frames import SECONDS_MAX, closed, receive
 
-SECONDS_MAX = 5
 OPERATIONS_MAX = Bounds().subscriptions
 BEARER = f"Bearer {echo_app.TOKEN}"
 
@@ -46,23 +46,6 @@ async def opened(address: str, payload: Any = None, **headers: str) -> AsyncIter
 
 async def send(connection: ClientConnection, message: Any) -> None:
     await connection.send(message if isinstance(message, str | bytes) else json.dumps(message))
-
-
-async def receive(connection: ClientConnection) -> dict[str, Any]:
-    async with asyncio.timeout(SECONDS_MAX):
-        text = await connection.recv()
-    assert isinstance(text, str), "browsers cannot read binary frames"
-    message: dict[str, Any] = json.loads(text)
-    return message
-
-
-async def closed(connection: ClientConnection) -> tuple[int, str]:
-    """Wait for the close frame."""
-    while True:
-        try:
-            await receive(connection)
-        except ConnectionClosed as end:
-            return (end.rcvd.code, end.rcvd.reason) if end.rcvd else (1006, "lost without a close frame")
 
 
 def subscribe(query: Any, operation_id: Any = "1", **payload: Any) -> dict[str, Any]:

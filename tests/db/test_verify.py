@@ -284,6 +284,9 @@ FORGERIES = [
             " WHERE t.ticket_id = $1 AND (t.year, t.number) = (p.year, p.number)"),
     Forgery("relations", TICKET + "status = 'FAILED'",
             "UPDATE ticket_logs SET related_ticket_ids = '{TKT-2020-000001}' WHERE ticket_id = $1"),
+    Forgery("relations", TICKET + "status = 'FAILED'",
+            "UPDATE ticket_logs t SET related_ticket_ids = ARRAY[(SELECT ticket_id FROM ticket_logs o"
+            " WHERE o.txid > t.txid AND o.timestamp > t.timestamp LIMIT 1)] WHERE ticket_id = $1"),
     Forgery("attempts", TICKET + "action_type = 'USER_CREATED'",
             "UPDATE ticket_logs SET attempt_id = (SELECT attempt_id"
             " FROM ticket_logs WHERE action_type = 'MM_CREATED' LIMIT 1) WHERE action_type = 'USER_CREATED' AND"
