@@ -9,9 +9,9 @@ import {
 import { session } from './client'
 import { LoginPage } from './pages/LoginPage'
 import { NotFoundPage } from './pages/NotFoundPage'
-import { Allowed } from './parts/Allowed'
 import { FaultPage } from './parts/FaultPage'
 import { Shell } from './parts/Shell'
+import { Toasts } from './parts/Toasts'
 import {
   only,
   parseSearch,
@@ -26,7 +26,15 @@ const MarketOrdersPage = lazyRouteComponent(() => import('./pages/MarketOrdersPa
 const MarketMakersPage = lazyRouteComponent(() => import('./pages/MarketMakersPage'), 'MarketMakersPage')
 const TicketsPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'TicketsPage')
 
-const root = createRootRoute({ component: Outlet, notFoundComponent: NotFoundPage })
+const root = createRootRoute({
+  component: () => (
+    <>
+      <Outlet />
+      <Toasts />
+    </>
+  ),
+  notFoundComponent: NotFoundPage,
+})
 
 const login = createRoute({
   getParentRoute: () => root,
@@ -39,7 +47,9 @@ const login = createRoute({
   component: LoginPage,
 })
 
-/** Everything that needs somebody at the desk. A server that cannot be reached is said by the shell, not by a login. */
+/**
+ * Everything that needs somebody at the desk. Below it, areas.ts says which role may see an address and what leads there;
+ * a new page needs its route here and nothing else. A server that cannot be reached is said by the shell, not by a login. */
 const desk = createRoute({
   getParentRoute: () => root,
   id: 'desk',
@@ -62,21 +72,13 @@ const marketOrders = createRoute({
   getParentRoute: () => desk,
   path: 'market-orders',
   validateSearch: (search): BookSearch => only(search, 'cert', 'rows'),
-  component: () => (
-    <Allowed permission="market.read">
-      <MarketOrdersPage />
-    </Allowed>
-  ),
+  component: MarketOrdersPage,
 })
 
 const marketMakers = createRoute({
   getParentRoute: () => desk,
   path: 'market-makers',
-  component: () => (
-    <Allowed permission="makers.read">
-      <MarketMakersPage />
-    </Allowed>
-  ),
+  component: MarketMakersPage,
 })
 
 const logging = createRoute({
@@ -91,11 +93,7 @@ const tickets = createRoute({
   getParentRoute: () => desk,
   path: 'logging/tickets',
   validateSearch: (search): TicketsSearch => only(search, 'status', 'action', 'ticket'),
-  component: () => (
-    <Allowed permission="tickets.read">
-      <TicketsPage />
-    </Allowed>
-  ),
+  component: TicketsPage,
 })
 
 /** The short address of a ticket, for mails and chats. */
@@ -110,7 +108,12 @@ const ticket = createRoute({
 export const router = createRouter({
   routeTree: root.addChildren([
     login,
-    desk.addChildren([home, marketOrders, marketMakers, logging, tickets, ticket]),
+    desk.addChildren([
+      home,
+      marketOrders,
+      marketMakers,
+      logging, tickets, ticket,
+    ]),
   ]),
   parseSearch: (text) => parseSearch(text),
   stringifySearch: (search) => stringifySearch(search as Record<string, string | undefined>),
