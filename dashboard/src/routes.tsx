@@ -12,6 +12,7 @@ import { NotFoundPage } from './pages/NotFoundPage'
 import { Allowed } from './parts/Allowed'
 import { FaultPage } from './parts/FaultPage'
 import { Shell } from './parts/Shell'
+import { Toasts } from './parts/Toasts'
 import {
   only,
   parseSearch,
@@ -26,7 +27,15 @@ const MarketOrdersPage = lazyRouteComponent(() => import('./pages/MarketOrdersPa
 const MarketMakersPage = lazyRouteComponent(() => import('./pages/MarketMakersPage'), 'MarketMakersPage')
 const TicketsPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'TicketsPage')
 
-const root = createRootRoute({ component: Outlet, notFoundComponent: NotFoundPage })
+const root = createRootRoute({
+  component: () => (
+    <>
+      <Outlet />
+      <Toasts />
+    </>
+  ),
+  notFoundComponent: NotFoundPage,
+})
 
 const login = createRoute({
   getParentRoute: () => root,

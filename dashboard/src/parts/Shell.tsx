@@ -7,6 +7,7 @@ import { Brand } from '../ui/Brand'
 import { ConnectionBadge } from './ConnectionBadge'
 import { ConnectionStrip } from './ConnectionStrip'
 import { ExpiredDialog } from './ExpiredDialog'
+import { NoticeBell } from './NoticeBell'
 import { SchemeToggle } from './SchemeToggle'
 import { ServerAway } from './ServerAway'
 import { UserMenu } from './UserMenu'
@@ -45,6 +46,7 @@ export function Shell() {
           <ConnectionBadge />
           <WallClock />
           <SchemeToggle />
+          <NoticeBell />
           <UserMenu />
         </div>
       </header>

@@ -1,7 +1,7 @@
 import { Menu, UnstyledButton } from '@mantine/core'
-import { notifications } from '@mantine/notifications'
 import { session } from '../client'
 import { words } from '../format'
+import { notices } from '../live/notices'
 import { Icon } from '../ui/icons'
 import { usePerson } from './usePerson'
 import styles from './UserMenu.module.css'
@@ -13,7 +13,7 @@ export function UserMenu() {
 
   const leave = async () => {
     const problem = await session.signOut()
-    if (problem) notifications.show({ color: 'red', title: 'Still signed in', message: problem.message, autoClose: false })
+    if (problem) notices.tell({ tone: 'fail', title: 'Still signed in', detail: problem.message, ticketId: problem.ticketId })
   }
 
   return (

@@ -31,6 +31,19 @@ const DRAWINGS = {
   up: <path d="M12 19V6M6.5 11 12 5.5 17.5 11" />,
   link: <path d="M10 14a4 4 0 0 0 6 .4l3-3a4 4 0 0 0-5.7-5.700L12 7M14 10a4 4 0 0 0-6-.4l-3 3a4 4 0 0 0 5.7 5.700L12 17" />,
   lock: <path d="M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3" />,
+  bell: <path d="M6 16v-5a6 6 0 0 1 12 0v5l1.500 2h-15zM10 20.500h4" />,
+  plus: <path d="M12 5v14M5 12h14" />,
+  edit: <path d="M5 19v-3.500L15.500 5l3.500 3.500L8.500 19zM13 7.500 16.500 11" />,
+  download: <path d="M12 5v10M7.500 11 12 15.500 16.500 11M5 19.500h14" />,
+  back: <path d="M19 12H5M11 6l-6 6 6 6" />,
+  eye: (
+    <>
+      <path d="M2.500 12c2-4 5.500-6 9.500-6s7.500 2 9.500 6c-2 4-5.500 6-9.500 6s-7.500-2-9.500-6z" />
+      <circle cx="12" cy="12" r="2.600" />
+    </>
+  ),
+  pause: <path d="M8.500 5v14M15.500 5v14" />,
+  play: <path d="M7 5v14l12-7z" />,
   down: <path d="m7 10 5 5 5-5" />,
 } satisfies Record<string, ReactNode>
 
