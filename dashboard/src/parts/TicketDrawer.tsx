@@ -1,10 +1,10 @@
 import { Button, Drawer, Skeleton } from '@mantine/core'
-import { notifications } from '@mantine/notifications'
 import { Link } from '@tanstack/react-router'
 import { useState, type ReactNode } from 'react'
 import { can } from '../can'
 import { useAnswer } from '../client'
 import { formatDuration, formatInstant, words } from '../format'
+import { notices } from '../live/notices'
 import { useZone } from '../preferences'
 import { Icon } from '../ui/icons'
 import { JsonView } from '../ui/JsonView'
@@ -165,8 +165,8 @@ async function copyLink(ticketId: string): Promise<void> {
   const address = `${location.origin}/t/${ticketId}`
   try {
     await navigator.clipboard.writeText(address)
-    notifications.show({ message: `Copied ${address}`, autoClose: 3000 })
+    notices.tell({ tone: 'ok', title: 'Link copied', detail: address })
   } catch {
-    notifications.show({ color: 'red', title: 'The browser did not allow copying', message: address, autoClose: false })
+    notices.tell({ tone: 'fail', title: 'The browser did not allow copying', detail: address })
   }
 }
