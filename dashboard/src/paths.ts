@@ -112,7 +112,7 @@ export function returnPath(to: string | undefined): string {
   return to && /^\/(?![/\\])/.test(to) && !to.startsWith('/login') ? to : '/'
 }
 
-function pick<Value extends string>(
+export function pick<Value extends string>(
   search: Search,
   name: string,
   values: readonly Value[],

@@ -7,6 +7,16 @@ import {
   redirect,
 } from '@tanstack/react-router'
 import { session } from './client'
+import {
+  DEPOSITS_NAMES,
+  KYC_NAMES,
+  TRADES_NAMES,
+  USERS_NAMES,
+  type DepositsSearch,
+  type KycSearch,
+  type TradesSearch,
+  type UsersSearch,
+} from './officePaths'
 import { LoginPage } from './pages/LoginPage'
 import { NotFoundPage } from './pages/NotFoundPage'
 import { FaultPage } from './parts/FaultPage'
@@ -25,6 +35,12 @@ import {
 const MarketOrdersPage = lazyRouteComponent(() => import('./pages/MarketOrdersPage'), 'MarketOrdersPage')
 const MarketMakersPage = lazyRouteComponent(() => import('./pages/MarketMakersPage'), 'MarketMakersPage')
 const TicketsPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'TicketsPage')
+
+const UsersPage = lazyRouteComponent(() => import('./pages/UsersPage'), 'UsersPage')
+const KycPage = lazyRouteComponent(() => import('./pages/KycPage'), 'KycPage')
+const DepositsPage = lazyRouteComponent(() => import('./pages/DepositsPage'), 'DepositsPage')
+const SettlementPage = lazyRouteComponent(() => import('./pages/SettlementPage'), 'SettlementPage')
+const SettingsPage = lazyRouteComponent(() => import('./pages/SettingsPage'), 'SettingsPage')
 
 const root = createRootRoute({
   component: () => (
@@ -105,6 +121,44 @@ const ticket = createRoute({
   },
 })
 
+const people = createRoute({
+  getParentRoute: () => desk,
+  path: 'people',
+  beforeLoad: () => {
+    throw redirect({ to: '/people/users', replace: true })
+  },
+})
+
+const users = createRoute({
+  getParentRoute: () => desk,
+  path: 'people/users',
+  validateSearch: (search): UsersSearch => only(search, ...USERS_NAMES),
+  component: UsersPage,
+})
+
+const kyc = createRoute({
+  getParentRoute: () => desk,
+  path: 'people/kyc',
+  validateSearch: (search): KycSearch => only(search, ...KYC_NAMES),
+  component: KycPage,
+})
+
+const deposits = createRoute({
+  getParentRoute: () => desk,
+  path: 'people/deposits',
+  validateSearch: (search): DepositsSearch => only(search, ...DEPOSITS_NAMES),
+  component: DepositsPage,
+})
+
+const settlement = createRoute({
+  getParentRoute: () => desk,
+  path: 'settlement',
+  validateSearch: (search): TradesSearch => only(search, ...TRADES_NAMES),
+  component: SettlementPage,
+})
+
+const settings = createRoute({ getParentRoute: () => desk, path: 'settings', component: SettingsPage })
+
 export const router = createRouter({
   routeTree: root.addChildren([
     login,
@@ -113,6 +167,8 @@ export const router = createRouter({
       marketOrders,
       marketMakers,
       logging, tickets, ticket,
+      people, users, kyc, deposits,
+      settlement, settings,
     ]),
   ]),
   parseSearch: (text) => parseSearch(text),
