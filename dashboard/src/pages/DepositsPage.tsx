@@ -53,8 +53,8 @@ export function DepositsPage() {
           value={status}
           onChange={(next) => change({ status: next === 'PENDING' ? undefined : next })}
         />
-        <DayField label="Announced from" value={search.from} change={(from) => change({ from })} />
-        <DayField label="Announced until" value={search.to} change={(to) => change({ to })} />
+        <DayField label="Announced from" word="from" value={search.from} change={(from) => change({ from })} />
+        <DayField label="Announced until" word="until" value={search.to} change={(to) => change({ to })} />
         <span className={styles.count} role="status">{pages.total && `${formatCount(pages.total.count)} deposits`}</span>
       </div>
       <Panel label="List of deposits">
@@ -145,7 +145,7 @@ function columnsOf(zone: Zone, ask: (deposit: DepositEntry, decision: Asked['dec
       id: 'decide', header: 'Decide', width: 190, card: 'whole',
       cell: (deposit) =>
         deposit.status === 'PENDING' && (
-          <span className={styles.row}>
+          <span className={styles.pair}>
             <Button size="compact-sm" onClick={() => ask(deposit, 'credit')} aria-label={`Credit ${deposit.reference}`}>Credit…</Button>
             <Button size="compact-sm" variant="default" onClick={() => ask(deposit, 'reject')} aria-label={`Reject ${deposit.reference}`}>Reject…</Button>
           </span>

@@ -22,6 +22,7 @@ import styles from '../parts/Office.module.css'
 
 const route = getRouteApi('/desk/settlement')
 const MAKERS_MAX = 100
+const WITHOUT_REFERENCE: ReadonlySet<string> = new Set(['reference'])
 
 const Makers = graphql(`
   query SettlementMakers($first: Int!) {
@@ -82,8 +83,8 @@ export function SettlementPage() {
           data={makers?.marketMakers.nodes.map(({ id, name }) => ({ value: id, label: name })) ?? []}
           value={marketMakerId ?? null} onChange={(mm) => change({ mm: mm ?? undefined })}
         />
-        <DayField label="Made from" value={search.from} change={(from) => change({ from })} />
-        <DayField label="Made until" value={search.to} change={(to) => change({ to })} />
+        <DayField label="Made from" word="from" value={search.from} change={(from) => change({ from })} />
+        <DayField label="Made until" word="until" value={search.to} change={(to) => change({ to })} />
         <span className={styles.count} role="status">
           {pages.total && `${pages.total.isExact ? '' : 'more than '}${formatCount(pages.total.count)} trades`}
         </span>
@@ -96,6 +97,7 @@ export function SettlementPage() {
           {...pages}
           label="Trades"
           columns={columnsOf(zone)}
+          {...(status === 'EXECUTED' && { hidden: WITHOUT_REFERENCE })}
           keyOf={(row) => row.id}
           rowCount={pages.total?.isExact ? pages.total.count : undefined}
           again={() => void pages.again()}
@@ -126,13 +128,13 @@ export function SettlementPage() {
 function columnsOf(zone: Zone): Column<TradeEntry>[] {
   return [
     {
-      id: 'time', header: `Made ${zone === 'utc' ? 'UTC' : 'local'}`, isRowHeader: true, card: 'title', width: 225,
+      id: 'time', header: `Made ${zone === 'utc' ? 'UTC' : 'local'}`, isRowHeader: true, card: 'title', width: 245,
       cell: ({ executedAt }) => formatInstant(executedAt, zone),
     },
     { id: 'certificate', header: 'Cert', card: 'mark', width: 70, cell: ({ certificateType }) => certificateType },
-    { id: 'quantity', header: 'Quantity', numeric: true, width: 110, cell: ({ quantity }) => formatQuantity(quantity) },
-    { id: 'price', header: 'Price', numeric: true, width: 100, cell: ({ price }) => formatPrice(price) },
-    { id: 'notional', header: 'EUR', numeric: true, from: 'wide', width: 130, cell: ({ notional }) => formatAmount(notional, 'EUR') },
+    { id: 'quantity', header: 'Quantity', numeric: true, width: 95, cell: ({ quantity }) => formatQuantity(quantity) },
+    { id: 'price', header: 'Price', numeric: true, width: 85, cell: ({ price }) => formatPrice(price) },
+    { id: 'notional', header: 'EUR', numeric: true, from: 'widest', width: 125, cell: ({ notional }) => formatAmount(notional, 'EUR') },
     { id: 'buyer', header: 'Buyer', from: 'wide', cell: ({ buyer }) => buyer?.name },
     { id: 'seller', header: 'Seller', cell: ({ marketMaker, seller }) => marketMaker?.name ?? seller?.name },
     {

@@ -29,7 +29,7 @@ export function KycPreview({ document }: { document: Document }) {
       ) : (
         <img className={styles.picture} src={loaded.address} alt={`Document ${name}`} />
       )}
-      <div className={styles.row}>
+      <div className={styles.pair}>
         <span className={styles.quiet}>Read now; recorded as {loaded.ticketId && <TicketLink id={loaded.ticketId} />}</span>
         <Button component="a" href={loaded.address} download={document.fileName} size="compact-sm" variant="default">
           Save

@@ -88,11 +88,13 @@ function UserFacts({ user }: { user: UserDetail }) {
       <Fact term="Id"><code>{user.id}</code></Fact>
       <Fact term="Open orders">{user.role === 'TRADER' || user.role === 'MARKET_MAKER' ? user.orders.totalCount : undefined}</Fact>
       <Fact term="Balances">
-        {held.map(({ asset, available, locked }) => (
-          <div key={asset}>
-            {formatAmount(available, asset)} {asset} available, {formatAmount(locked, asset)} locked
-          </div>
-        ))}
+        {held.length === 0
+          ? 'none'
+          : held.map(({ asset, available, locked }) => (
+              <div key={asset}>
+                {formatAmount(available, asset)} {asset} available, {formatAmount(locked, asset)} locked
+              </div>
+            ))}
       </Fact>
     </Facts>
   )
