@@ -77,6 +77,11 @@ export function only<Name extends string>(search: Record<string, unknown>, ...na
   return kept
 }
 
+/** Keep whatever is text, known or not: a link that is passed on loses nothing. */
+export function texts(search: Record<string, unknown>): Search {
+  return Object.fromEntries(Object.entries(search).filter((pair): pair is [string, string] => typeof pair[1] === 'string'))
+}
+
 /** Give the address to go to after signing in: a path of ours, never another site. */
 export function returnPath(to: string | undefined): string {
   return to && /^\/(?![/\\])/.test(to) && !to.startsWith('/login') ? to : '/'

@@ -91,7 +91,7 @@ export function SearchBox({ state, locked, names, values, change, openTicket }: 
   return (
     <div className={styles.box}>
       <div className={styles.frame}>
-        <Icon name="search" size={16} />
+        <Icon name="find" size={16} />
         <div className={styles.line}>
           <div ref={mirror} className={styles.mirror} aria-hidden="true">
             {marked(text, faults)}

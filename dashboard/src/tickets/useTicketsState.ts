@@ -7,7 +7,7 @@ export type Change = (part: Partial<Omit<TicketsState, 'ignored'>>, how?: { repl
 
 /** Read the state of a list from the address, and write it there: reload, Back and a copied link lead to the same. */
 export function useTicketsState(locked: Terms): [TicketsState, Change] {
-  const search = useRouterState({ select: ({ location }) => location.search as Search })
+  const search = useRouterState({ select: ({ location }) => location.search })
   const navigate = useNavigate()
   const state = useMemo(() => readTickets(search, locked), [search, locked])
   const change = useCallback<Change>(
