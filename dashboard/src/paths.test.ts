@@ -3,10 +3,8 @@ import {
   only,
   parseSearch,
   readBookSearch,
-  readTicketsSearch,
   returnPath,
   stringifySearch,
-  writeTicketsFilter,
 } from './paths'
 
 describe('addresses', () => {
@@ -24,28 +22,6 @@ describe('addresses', () => {
       certificateType: 'CEA',
       rows: undefined,
       ignored: ['rows=7', 'cert=XXX'],
-    })
-  })
-
-  it('of the tickets carry the filter, and name what they do not know', () => {
-    expect(readTicketsSearch({ status: 'FAILED', action: 'MM_CREATED,NOPE', ticket: 'tkt-2026-001234' })).toEqual({
-      status: 'FAILED',
-      actions: ['MM_CREATED'],
-      ticket: 'TKT-2026-001234',
-      ignored: ['action=NOPE'],
-    })
-    expect(readTicketsSearch({ status: 'FOO', ticket: '7' })).toMatchObject({
-      status: undefined,
-      ticket: undefined,
-      ignored: ['ticket=7', 'status=FOO'],
-    })
-  })
-
-  it('write only what filters', () => {
-    expect(writeTicketsFilter({ status: undefined, actions: [] })).toEqual({})
-    expect(writeTicketsFilter({ status: 'SUCCESS', actions: ['USER_LOGIN', 'USER_LOGOUT'] })).toEqual({
-      status: 'SUCCESS',
-      action: 'USER_LOGIN,USER_LOGOUT',
     })
   })
 

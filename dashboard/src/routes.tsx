@@ -27,14 +27,19 @@ import {
   parseSearch,
   returnPath,
   stringifySearch,
+  texts,
   type BookSearch,
   type LoginSearch,
-  type TicketsSearch,
 } from './paths'
 
 const MarketOrdersPage = lazyRouteComponent(() => import('./pages/MarketOrdersPage'), 'MarketOrdersPage')
 const MarketMakersPage = lazyRouteComponent(() => import('./pages/MarketMakersPage'), 'MarketMakersPage')
-const TicketsPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'TicketsPage')
+const LoggingOverviewPage = lazyRouteComponent(() => import('./pages/LoggingOverviewPage'), 'LoggingOverviewPage')
+const AllTicketsPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'AllTicketsPage')
+const MakerActionsPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'MakerActionsPage')
+const FailedActionsPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'FailedActionsPage')
+const SearchPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'SearchPage')
+const TicketPage = lazyRouteComponent(() => import('./pages/TicketPage'), 'TicketPage')
 
 const UsersPage = lazyRouteComponent(() => import('./pages/UsersPage'), 'UsersPage')
 const KycPage = lazyRouteComponent(() => import('./pages/KycPage'), 'KycPage')
@@ -97,19 +102,54 @@ const marketMakers = createRoute({
   component: MarketMakersPage,
 })
 
+// Lists of tickets: tickets/search.ts reads their addresses; parameters that it does not know are kept.
 const logging = createRoute({
   getParentRoute: () => desk,
   path: 'logging',
   beforeLoad: () => {
-    throw redirect({ to: '/logging/tickets', replace: true })
+    throw redirect({ to: '/logging/overview', replace: true })
   },
+})
+
+const loggingOverview = createRoute({
+  getParentRoute: () => desk,
+  path: 'logging/overview',
+  validateSearch: texts,
+  component: LoggingOverviewPage,
 })
 
 const tickets = createRoute({
   getParentRoute: () => desk,
   path: 'logging/tickets',
-  validateSearch: (search): TicketsSearch => only(search, 'status', 'action', 'ticket'),
-  component: TicketsPage,
+  validateSearch: texts,
+  component: AllTicketsPage,
+})
+
+const makerActions = createRoute({
+  getParentRoute: () => desk,
+  path: 'logging/mm-actions',
+  validateSearch: texts,
+  component: MakerActionsPage,
+})
+
+const failedActions = createRoute({
+  getParentRoute: () => desk,
+  path: 'logging/failed',
+  validateSearch: texts,
+  component: FailedActionsPage,
+})
+
+const searchTickets = createRoute({
+  getParentRoute: () => desk,
+  path: 'logging/search',
+  validateSearch: texts,
+  component: SearchPage,
+})
+
+const ticketPage = createRoute({
+  getParentRoute: () => desk,
+  path: 'logging/tickets/$ticketId',
+  component: TicketPage,
 })
 
 /** The short address of a ticket, for mails and chats. */
@@ -117,7 +157,7 @@ const ticket = createRoute({
   getParentRoute: () => desk,
   path: 't/$ticketId',
   beforeLoad: ({ params }) => {
-    throw redirect({ to: '/logging/tickets', search: { ticket: params.ticketId }, replace: true })
+    throw redirect({ to: '/logging/tickets/$ticketId', params, replace: true })
   },
 })
 
@@ -166,7 +206,7 @@ export const router = createRouter({
       home,
       marketOrders,
       marketMakers,
-      logging, tickets, ticket,
+      logging, loggingOverview, tickets, makerActions, failedActions, searchTickets, ticketPage, ticket,
       people, users, kyc, deposits,
       settlement, settings,
     ]),
