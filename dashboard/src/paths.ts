@@ -6,7 +6,6 @@ export type ActionType = Enum<'ActionType'>
 export type TicketStatus = Enum<'TicketStatus'>
 
 export const CERTIFICATE_TYPES = ['CEA', 'EUA'] as const satisfies readonly CertificateType[]
-export const BOOK_ROWS = [10, 20] as const
 export const TICKET_STATUSES = ['SUCCESS', 'FAILED'] as const satisfies readonly TicketStatus[]
 
 /** Every action, under the heading it is looked for. A missing one is a type error below. */
@@ -35,33 +34,14 @@ const TICKET_ID = /^TKT-\d{4}-\d{6,}$/
 
 /** A query string as it stands in the address: one text per name. */
 export type Search = Record<string, string | undefined>
-export type BookSearch = { cert?: string | undefined; rows?: string | undefined }
 export type TicketsSearch = { status?: string | undefined; action?: string | undefined; ticket?: string | undefined }
 export type LoginSearch = { to?: string }
-
-export interface BookState {
-  certificateType: CertificateType
-  /** Undefined: as many as the screen has room for. */
-  rows: (typeof BOOK_ROWS)[number] | undefined
-  ignored: string[]
-}
 
 export interface TicketsState {
   status: TicketStatus | undefined
   actions: readonly ActionType[]
   ticket: string | undefined
   ignored: string[]
-}
-
-/** Read what an address of the order book asks for; what makes no sense is named, never obeyed. */
-export function readBookSearch(search: BookSearch): BookState {
-  const ignored: string[] = []
-  const wantedRows = pick(search, 'rows', BOOK_ROWS.map(String), ignored)
-  return {
-    certificateType: pick(search, 'cert', CERTIFICATE_TYPES, ignored) ?? 'CEA',
-    rows: BOOK_ROWS.find((rows) => String(rows) === wantedRows),
-    ignored,
-  }
 }
 
 /** Read what an address of the ticket list asks for. */
@@ -112,7 +92,8 @@ export function returnPath(to: string | undefined): string {
   return to && /^\/(?![/\\])/.test(to) && !to.startsWith('/login') ? to : '/'
 }
 
-function pick<Value extends string>(
+/** Read one of some values; another one is named as ignored. */
+export function pick<Value extends string>(
   search: Search,
   name: string,
   values: readonly Value[],

@@ -12,18 +12,20 @@ import { NotFoundPage } from './pages/NotFoundPage'
 import { FaultPage } from './parts/FaultPage'
 import { Shell } from './parts/Shell'
 import { Toasts } from './parts/Toasts'
+import type { AccountSearch, BookSearch, MakerSearch, MakersSearch } from './marketPaths'
 import {
   only,
   parseSearch,
   returnPath,
   stringifySearch,
-  type BookSearch,
   type LoginSearch,
   type TicketsSearch,
 } from './paths'
 
 const MarketOrdersPage = lazyRouteComponent(() => import('./pages/MarketOrdersPage'), 'MarketOrdersPage')
 const MarketMakersPage = lazyRouteComponent(() => import('./pages/MarketMakersPage'), 'MarketMakersPage')
+const MarketMakerPage = lazyRouteComponent(() => import('./pages/MarketMakerPage'), 'MarketMakerPage')
+const TradingPage = lazyRouteComponent(() => import('./pages/TradingPage'), 'TradingPage')
 const TicketsPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'TicketsPage')
 
 const root = createRootRoute({
@@ -71,14 +73,30 @@ const home = createRoute({
 const marketOrders = createRoute({
   getParentRoute: () => desk,
   path: 'market-orders',
-  validateSearch: (search): BookSearch => only(search, 'cert', 'rows'),
+  validateSearch: (search): BookSearch => only(search, 'cert', 'rows', 'group', 'mm', 'status', 'view'),
   component: MarketOrdersPage,
+})
+
+const trading = createRoute({
+  getParentRoute: () => desk,
+  path: 'trading',
+  validateSearch: (search): BookSearch & AccountSearch =>
+    only(search, 'cert', 'rows', 'group', 'status', 'tab', 'asset', 'type', 'last'),
+  component: TradingPage,
 })
 
 const marketMakers = createRoute({
   getParentRoute: () => desk,
   path: 'market-makers',
+  validateSearch: (search): MakersSearch => only(search, 'q', 'active'),
   component: MarketMakersPage,
+})
+
+const marketMaker = createRoute({
+  getParentRoute: () => desk,
+  path: 'market-makers/$makerId',
+  validateSearch: (search): MakerSearch => only(search, 'tab', 'asset', 'type', 'last', 'status'),
+  component: MarketMakerPage,
 })
 
 const logging = createRoute({
@@ -111,7 +129,8 @@ export const router = createRouter({
     desk.addChildren([
       home,
       marketOrders,
-      marketMakers,
+      trading,
+      marketMakers, marketMaker,
       logging, tickets, ticket,
     ]),
   ]),
