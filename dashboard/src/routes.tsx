@@ -22,18 +22,20 @@ import { NotFoundPage } from './pages/NotFoundPage'
 import { FaultPage } from './parts/FaultPage'
 import { Shell } from './parts/Shell'
 import { Toasts } from './parts/Toasts'
+import type { AccountSearch, BookSearch, MakerSearch, MakersSearch } from './marketPaths'
 import {
   only,
   parseSearch,
   returnPath,
   stringifySearch,
   texts,
-  type BookSearch,
   type LoginSearch,
 } from './paths'
 
 const MarketOrdersPage = lazyRouteComponent(() => import('./pages/MarketOrdersPage'), 'MarketOrdersPage')
 const MarketMakersPage = lazyRouteComponent(() => import('./pages/MarketMakersPage'), 'MarketMakersPage')
+const MarketMakerPage = lazyRouteComponent(() => import('./pages/MarketMakerPage'), 'MarketMakerPage')
+const TradingPage = lazyRouteComponent(() => import('./pages/TradingPage'), 'TradingPage')
 const LoggingOverviewPage = lazyRouteComponent(() => import('./pages/LoggingOverviewPage'), 'LoggingOverviewPage')
 const AllTicketsPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'AllTicketsPage')
 const MakerActionsPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'MakerActionsPage')
@@ -92,14 +94,30 @@ const home = createRoute({
 const marketOrders = createRoute({
   getParentRoute: () => desk,
   path: 'market-orders',
-  validateSearch: (search): BookSearch => only(search, 'cert', 'rows'),
+  validateSearch: (search): BookSearch => only(search, 'cert', 'rows', 'group', 'mm', 'status', 'view'),
   component: MarketOrdersPage,
+})
+
+const trading = createRoute({
+  getParentRoute: () => desk,
+  path: 'trading',
+  validateSearch: (search): BookSearch & AccountSearch =>
+    only(search, 'cert', 'rows', 'group', 'status', 'tab', 'asset', 'type', 'last'),
+  component: TradingPage,
 })
 
 const marketMakers = createRoute({
   getParentRoute: () => desk,
   path: 'market-makers',
+  validateSearch: (search): MakersSearch => only(search, 'q', 'active'),
   component: MarketMakersPage,
+})
+
+const marketMaker = createRoute({
+  getParentRoute: () => desk,
+  path: 'market-makers/$makerId',
+  validateSearch: (search): MakerSearch => only(search, 'tab', 'asset', 'type', 'last', 'status'),
+  component: MarketMakerPage,
 })
 
 // Lists of tickets: tickets/search.ts reads their addresses; parameters that it does not know are kept.
@@ -205,7 +223,8 @@ export const router = createRouter({
     desk.addChildren([
       home,
       marketOrders,
-      marketMakers,
+      trading,
+      marketMakers, marketMaker,
       logging, loggingOverview, tickets, makerActions, failedActions, searchTickets, ticketPage, ticket,
       people, users, kyc, deposits,
       settlement, settings,
