@@ -38,6 +38,7 @@ export const TICKET_ID = /^TKT-\d{4}-\d{6,}$/
 /** A query string as it stands in the address: one text per name. */
 export type Search = Record<string, string | undefined>
 export type BookSearch = { cert?: string | undefined; rows?: string | undefined }
+export type QuerySearch = { id?: string | undefined; q?: string | undefined }
 export type LoginSearch = { to?: string }
 
 export interface BookState {

@@ -20,6 +20,7 @@ import {
   texts,
   type BookSearch,
   type LoginSearch,
+  type QuerySearch,
 } from './paths'
 
 const MarketOrdersPage = lazyRouteComponent(() => import('./pages/MarketOrdersPage'), 'MarketOrdersPage')
@@ -29,6 +30,7 @@ const AllTicketsPage = lazyRouteComponent(() => import('./pages/TicketsPage'), '
 const MakerActionsPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'MakerActionsPage')
 const FailedActionsPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'FailedActionsPage')
 const SearchPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'SearchPage')
+const QueryPage = lazyRouteComponent(() => import('./query/QueryPage'), 'QueryPage')
 const TicketPage = lazyRouteComponent(() => import('./pages/TicketPage'), 'TicketPage')
 
 const root = createRootRoute({
@@ -136,6 +138,13 @@ const ticketPage = createRoute({
   component: TicketPage,
 })
 
+const query = createRoute({
+  getParentRoute: () => desk,
+  path: 'query',
+  validateSearch: (search): QuerySearch => only(search, 'id', 'q'),
+  component: QueryPage,
+})
+
 /** The short address of a ticket, for mails and chats. */
 const ticket = createRoute({
   getParentRoute: () => desk,
@@ -153,6 +162,7 @@ export const router = createRouter({
       marketOrders,
       marketMakers,
       logging, loggingOverview, tickets, makerActions, failedActions, searchTickets, ticketPage, ticket,
+      query,
     ]),
   ]),
   parseSearch: (text) => parseSearch(text),
