@@ -16,7 +16,7 @@ SHOTS = os.environ.get("SHOTS")  # a folder for pictures, to be looked at
 def shot(desk: Desk, name: str) -> None:
     if SHOTS:
         for scheme in ("light", "dark"):
-            desk.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            desk.page.emulate_media(color_scheme=scheme)
             desk.page.wait_for_timeout(300)
             desk.page.screenshot(path=Path(SHOTS, f"{name}-{scheme}.png"), full_page=True)
 
