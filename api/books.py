@@ -64,7 +64,11 @@ ChangesBetween = Callable[[str, int, int], Awaitable[Changes | None]]
 
 async def read_picture(reader: Reader, certificate_type: str) -> BookPicture:
     """Read the whole book of the newest committed sequence."""
-    record = await db.orders.book(reader, CertificateType(certificate_type))
+    return picture_of(await db.orders.book(reader, CertificateType(certificate_type)))
+
+
+def picture_of(record: db.orders.BookRecord) -> BookPicture:
+    """Return a book as it is shown."""
     sides = {
         side: tuple(Level(one.price, one.quantity, one.order_count) for one in record.levels if one.side is side)
         for side in OrderSide

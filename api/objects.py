@@ -34,6 +34,7 @@ from api.enums import (
 from api.figures import Balance, FieldChange, MarketMakerStats, described, id_of
 from api.filters import DepositFilter, OrderFilter, TicketFilter, TradeFilter, TransactionFilter
 from api.pages import FILTER, ORDER, After, Connection, First, nested
+from api.past import AsOf, AsOfTicket, balances_of, moment_of
 from db.lists import Way
 from db.tickets import TicketRecord
 from domain import makers, people
@@ -99,11 +100,14 @@ class User:
         found = await info.context.loaders.kyc_documents.load(self.record.id) or []
         return [KycDocument.of(one) for one in found]
 
-    @strawberry.field(description="Balances, one per asset; empty to those who may not see them.")
-    async def balances(self, info: Info) -> list[Balance]:
+    @strawberry.field(
+        description="Balances, one per asset, of now or of a moment of the past; empty to those who may not see them."
+    )
+    async def balances(self, info: Info, at: AsOf = None, ticket_id: AsOfTicket = None) -> list[Balance]:
         if not info.context.may_see(self.record.id):
             return []
-        return [Balance.of(one) for one in await info.context.loaders.balances.load(self.record.id) or []]
+        moment = await moment_of(info, ticket_id=ticket_id, at=at, field="ticketId")
+        return [Balance.of(one) for one in await balances_of(info, self.record.id, moment)]
 
     @strawberry.field(description="The user's orders, newest first; empty to those who may not see them.")
     async def orders(
@@ -220,9 +224,10 @@ class MarketMaker:
     async def created_by(self, info: Info) -> User | None:
         return await user_by_id(info, self.record.created_by)
 
-    @strawberry.field(description="Balances, one per asset.")
-    async def balances(self, info: Info) -> list[Balance]:
-        return [Balance.of(one) for one in await info.context.loaders.balances.load(self.record.user_id) or []]
+    @strawberry.field(description="Balances, one per asset, of now or of a moment of the past.")
+    async def balances(self, info: Info, at: AsOf = None, ticket_id: AsOfTicket = None) -> list[Balance]:
+        moment = await moment_of(info, ticket_id=ticket_id, at=at, field="ticketId")
+        return [Balance.of(one) for one in await balances_of(info, self.record.user_id, moment)]
 
     @strawberry.field(description="The balance of one asset.")
     async def balance(

@@ -229,3 +229,10 @@ def orders_asked(info: Info, filter: OrderFilter | None) -> db.orders.OrderFilte
     """Return which orders are asked for, a TRADER's own only; None when nothing can be."""
     wanted = (filter or OrderFilter()).inner()
     return filters.narrowed(wanted, user_id=info.context.user.id) if info.context.has_role(UserRole.TRADER) else wanted
+
+
+def own_trades_asked(info: Info, filter: TradeFilter | None) -> db.orders.TradeFilter | None:
+    """Return which trades are asked for, a TRADER's own only; None when nothing can be."""
+    wanted = trades_asked(info, filter)
+    is_narrowed = wanted is not None and info.context.has_role(UserRole.TRADER)
+    return filters.narrowed(wanted, user_id=info.context.user.id) if wanted and is_narrowed else wanted

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import strawberry
 
+import api.aggregates
+import db.candles
 import db.certificates
 import db.finding
 import db.idempotency
 import db.ledger
 import db.makers
 import db.orders
+import db.past
 import db.people
 import db.proofs
 import db.sessions
-from api.books import read_picture
+from api.aggregates import (
+    HAVING,
+    RANK,
+    Aggregates,
+    Bucket,
+    GroupBy,
+    Groups,
+    Having,
+    OrderAggregate,
+    Rank,
+    TicketAggregate,
+    TradeAggregate,
+    TransactionAggregate,
+    Zone,
+    aggregated,
+    checked_parties,
+)
+from api.books import picture_of, read_picture
 from api.certificates import Certificate, Settings
 from api.context import Info
 from api.deposits import Deposit, DepositConnection
@@ -23,16 +44,24 @@ from api.enums import (
     CertificateType,
     DepositsBy,
     MarketMakersBy,
+    OrderGroup,
+    OrderMeasure,
     OrdersBy,
+    TicketGroup,
+    TicketMeasure,
     TicketOrder,
     TimeBucket,
+    TradeGroup,
+    TradeMeasure,
     TradesBy,
+    TransactionGroup,
+    TransactionMeasure,
     TransactionsBy,
     UserRole,
     UsersBy,
 )
 from api.errors import Code, RequestError
-from api.figures import OrderBook, TicketProof
+from api.figures import Balance, Candle, OrderBook, TicketProof
 from api.filters import (
     DepositFilter,
     MarketMakerFilter,
@@ -44,14 +73,17 @@ from api.filters import (
 )
 from api.ledger import AssetTransaction, TransactionConnection
 from api.objects import MarketMaker, OrderBy, Ticket, User
-from api.orders import Order, Trade, orders_asked, trades_asked
+from api.orders import Order, Trade, orders_asked, own_trades_asked, trades_asked
 from api.pages import FILTER, ORDER, After, Before, Connection, First, Last, page_of
+from api.past import AsOf, AsOfTicket, answering, balances_of, moment_of
 from api.payloads import AttemptOutcome
 from api.people import Session
 from api.policy import Allow, Policy
+from api.scalars import BigInt
 from api.stats import TicketStats
 from api.tickets import DECLARED
 from db import filters
+from db.stats import BUCKETS_MAX
 from domain.people import uuid_or_none
 from domain.tickets import TicketStatus
 
@@ -115,10 +147,64 @@ class Query:
     async def certificates(self, info: Info) -> list[Certificate]:
         return [Certificate.of(record) for record in await db.orders.certificates(info.context.reader)]
 
-    @query(Policy.PUBLIC, "The whole book of a certificate as committed. Public market data.")
-    async def order_book(self, info: Info, certificate_type: Which, depth: Depth = DEPTH) -> OrderBook:
-        wanted = checked_depth(depth)
-        return OrderBook.of(await read_picture(info.context.reader, certificate_type), wanted)
+    @query(
+        Policy.PUBLIC,
+        "The whole book of a certificate as committed: the newest, or as it was at a moment. Public market data.",
+    )
+    async def order_book(
+        self,
+        info: Info,
+        certificate_type: Which,
+        depth: Depth = DEPTH,
+        as_of_sequence: Annotated[
+            BigInt | None, strawberry.argument(description="As it was at this sequence, from 0.")
+        ] = None,
+        as_of_ticket: AsOfTicket = None,
+        as_of: AsOf = None,
+    ) -> OrderBook:
+        wanted, reader = checked_depth(depth), info.context.reader
+        moment = await moment_of(info, sequence=as_of_sequence, ticket_id=as_of_ticket, at=as_of, field="asOfTicket")
+        if moment is None:
+            return OrderBook.of(await read_picture(reader, certificate_type), wanted)
+        async with answering():
+            return OrderBook.of(picture_of(await db.past.book(reader, certificate_type, moment)), wanted)
+
+    @query(
+        Policy.PUBLIC,
+        "Open, high, low, close and volume of a certificate in the whole buckets that the window touches, up to now. A "
+        "bucket without a trade carries the last price before it and no volume; before the first trade there is none. "
+        f"At most {BUCKETS_MAX:,} buckets. Public market data.",
+    )
+    async def candles(
+        self,
+        info: Info,
+        certificate_type: Annotated[CertificateType, strawberry.argument(description="Of which certificate.")],
+        bucket: Annotated[TimeBucket, strawberry.argument(description="How long one is.")],
+        start: Annotated[datetime, strawberry.argument(name="from", description="Where the window begins.")],
+        stop: Annotated[datetime, strawberry.argument(name="to", description="Where it ends, not included.")],
+        time_zone: Zone = "UTC",
+    ) -> list[Candle]:
+        async with answering():
+            found = await db.candles.candles(
+                info.context.reader, certificate_type, bucket, start, stop, time_zone or "UTC"
+            )
+        return [Candle.of(one) for one in found]
+
+    @query(
+        Policy.OWNER,
+        "Every balance of a holder at a moment of the past, by his ledger rows; empty when there is no such user, or "
+        "when it is somebody else's. One of ticketId and at.",
+    )
+    async def balances_as_of(
+        self, info: Info, user_id: Id, ticket_id: AsOfTicket = None, at: AsOf = None
+    ) -> list[Balance]:
+        holder_id = uuid_or_none(user_id)
+        moment = await moment_of(info, ticket_id=ticket_id, at=at, field="ticketId")
+        if moment is None:
+            raise RequestError("Name a moment: ticketId or at.", Code.BAD_REQUEST, field="at")
+        if holder_id is None or not info.context.may_see(holder_id):
+            return []
+        return [Balance.of(one) for one in await balances_of(info, holder_id, moment)]
 
     @query(
         Policy.PUBLIC, "Trades, newest first. Public market data; parties are shown to ADMIN, ANALYST and themselves."
@@ -305,3 +391,101 @@ class Query:
     @query(Policy.SIGNED_IN, "What holds for the whole market.")
     async def settings(self, info: Info) -> Settings:
         return Settings.of(await db.certificates.settings(info.context.reader))
+
+    @query(
+        Policy.READER,
+        "Tickets in groups, all of one instant and exact. Counts come from counts that are kept; other figures, and "
+        "other filters, read the tickets, within 5 s.",
+    )
+    async def aggregate_tickets(
+        self,
+        info: Info,
+        group_by: Annotated[list[TicketGroup], GroupBy],
+        filter: Annotated[TicketFilter | None, FILTER] = None,
+        bucket: Bucket = None,
+        time_zone: Zone = "UTC",
+        having: Annotated[list[Having[TicketMeasure]] | None, HAVING] = None,
+        order_by: Annotated[Rank[TicketMeasure] | None, RANK] = None,
+        first: Groups = None,
+    ) -> Aggregates[TicketAggregate]:
+        wanted = (filter or TicketFilter()).inner(sees_payloads=info.context.has_role(UserRole.ADMIN))
+        return await aggregated(
+            info, api.aggregates.TICKETS, wanted, group_by, bucket, time_zone, having, order_by, first
+        )
+
+    @query(
+        Policy.OWNER,
+        "Trades in groups; a TRADER's own, and not by party.",
+    )
+    async def aggregate_trades(
+        self,
+        info: Info,
+        group_by: Annotated[list[TradeGroup], GroupBy],
+        filter: Annotated[TradeFilter | None, FILTER] = None,
+        bucket: Bucket = None,
+        time_zone: Zone = "UTC",
+        having: Annotated[list[Having[TradeMeasure]] | None, HAVING] = None,
+        order_by: Annotated[Rank[TradeMeasure] | None, RANK] = None,
+        first: Groups = None,
+    ) -> Aggregates[TradeAggregate]:
+        checked_parties(info, group_by)
+        wanted = own_trades_asked(info, filter)
+        return await aggregated(
+            info, api.aggregates.TRADES, wanted, group_by, bucket, time_zone, having, order_by, first
+        )
+
+    @query(
+        Policy.OWNER,
+        "Orders in groups; a TRADER's own.",
+    )
+    async def aggregate_orders(
+        self,
+        info: Info,
+        group_by: Annotated[list[OrderGroup], GroupBy],
+        filter: Annotated[OrderFilter | None, FILTER] = None,
+        bucket: Bucket = None,
+        time_zone: Zone = "UTC",
+        having: Annotated[list[Having[OrderMeasure]] | None, HAVING] = None,
+        order_by: Annotated[Rank[OrderMeasure] | None, RANK] = None,
+        first: Groups = None,
+    ) -> Aggregates[OrderAggregate]:
+        wanted = orders_asked(info, filter)
+        return await aggregated(
+            info,
+            api.aggregates.ORDERS,
+            wanted,
+            group_by,
+            bucket,
+            time_zone,
+            having,
+            order_by,
+            first,
+        )
+
+    @query(
+        Policy.OWNER,
+        "Ledger rows in groups; a TRADER's own.",
+    )
+    async def aggregate_transactions(
+        self,
+        info: Info,
+        group_by: Annotated[list[TransactionGroup], GroupBy],
+        filter: Annotated[TransactionFilter | None, FILTER] = None,
+        bucket: Bucket = None,
+        time_zone: Zone = "UTC",
+        having: Annotated[list[Having[TransactionMeasure]] | None, HAVING] = None,
+        order_by: Annotated[Rank[TransactionMeasure] | None, RANK] = None,
+        first: Groups = None,
+    ) -> Aggregates[TransactionAggregate]:
+        wanted = transactions_asked(info, filter)
+        return await aggregated(
+            info,
+            api.aggregates.TRANSACTIONS,
+            wanted,
+            group_by,
+            bucket,
+            time_zone,
+            having,
+            order_by,
+            first,
+        )
