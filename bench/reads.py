@@ -56,7 +56,11 @@ OURS = {
     "days": "{ aggregateTrades(groupBy: [CERTIFICATE_TYPE], bucket: DAY, first: 1000) { nodes { bucketStart"
     " certificateType count quantity notional } } }",
 }
-VARIABLES = {"tickets": {"filter": {"status": "FAILED"}, "first": 50}, "makers": {"orders": 10}, "days": {}}
+VARIABLES: dict[str, dict[str, Any]] = {
+    "tickets": {"filter": {"status": "FAILED"}, "first": 50},
+    "makers": {"orders": 10},
+    "days": {},
+}
 PEER = {
     "tickets": "query Tickets($first: Int) { allTicketLogs(first: $first, orderBy: PRIMARY_KEY_DESC,"
     ' condition: { status: "FAILED" }) { nodes { ticketId timestamp actionType status summary errorCode durationMs tags'

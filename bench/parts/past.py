@@ -36,7 +36,8 @@ INSERT INTO orders (id, user_id, market_maker_id, certificate_type, side, order_
 SELECT md5('order' || i)::uuid, md5('user' || who)::uuid,
        CASE WHEN who <= {MAKERS} THEN md5('maker' || who)::uuid END,
        CASE WHEN i % 2 = 0 THEN 'CEA' ELSE 'EUA' END, CASE WHEN who <= {MAKERS} OR i % 3 = 0 THEN 'SELL' ELSE 'BUY' END,
-       'LIMIT', 'GTC', round(20 + (i % 500) / 100.0, 2), 10, -i, now() - make_interval(secs => i * {DAYS * 86_400 / ORDERS}),
+       'LIMIT', 'GTC', round(20 + (i % 500) / 100.0, 2), 10, -i,
+       now() - make_interval(secs => i * {DAYS * 86_400 / ORDERS}),
        'TKT-2001-000001', 10, 200, 'FILLED', now()
 FROM (SELECT i, 1 + abs(hashtext('o' || i)) % {MAKERS + TRADERS} AS who FROM generate_series(1, {ORDERS}) AS i) AS o;
 """
