@@ -124,6 +124,8 @@ async def nested(
 
     Raises: RequestError as `page_of`.
     """
+    if isinstance(parent, plans.By):
+        return cast("Connection[N]", plans.Hung(listing, way, parent.name, wanted, order, first, after))
     reader, loaders = info.context.reader, info.context.loaders
     asked = (*map(str, way), repr(wanted))
 
@@ -153,7 +155,6 @@ async def _connection(
     node_of: Callable[[R], N],
     kind: type[Connection[N]],
 ) -> Connection[N]:
-    plan = plans.of(info)
     known: list[tuple[int, bool]] = []
 
     async def counted() -> tuple[int, bool]:
@@ -162,16 +163,22 @@ async def _connection(
                 known.append(await count())
         return known[0]
 
-    try:
-        assert window.size <= PAGE_SIZE_MAX
-        if plan:
-            window = replace(window, projection=plan.projection)
-        async with in_time():
-            page = await load(window) or Page([], has_next=False, has_previous=False)
-    except DomainError as error:
-        raise RequestError(error.message, Code.BAD_REQUEST, field=error.field) from error
-    if plan:
-        return cast("Connection[N]", await plan.built(page, counted))
+    async def loaded(window: Window) -> Page[R]:
+        try:
+            assert window.size <= PAGE_SIZE_MAX
+            async with in_time():
+                return await load(window) or Page([], has_next=False, has_previous=False)
+        except DomainError as error:
+            raise RequestError(error.message, Code.BAD_REQUEST, field=error.field) from error
+
+    if plan := plans.of(info):
+        page = await loaded(replace(window, projection=plan.projection))
+        try:
+            async with in_time():
+                return cast("Connection[N]", await plan.built(info, page, counted))
+        except (plans.Unplanned, DomainError, RequestError):
+            pass  # stock execution says where it went wrong
+    page = await loaded(window)
     edges = [Edge(cursor=cursor, node=node_of(item)) for cursor, item in page.items]
     return kind(
         edges=edges,

@@ -9,14 +9,18 @@ wrong is left to stock execution, whose answer `tests/api/test_fast_path.py` com
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
 from itertools import repeat
 from typing import Any, Final, TypeAlias, cast
 
 from graphql import (
     FieldNode,
     FragmentDefinitionNode,
+    GraphQLError,
     GraphQLField,
     GraphQLLeafType,
     GraphQLList,
@@ -31,18 +35,25 @@ from graphql import (
     is_object_type,
 )
 from graphql.execution.collect_fields import FieldDetails, FragmentDetails, collect_subfields
-from graphql.execution.values import VariableValues
+from graphql.execution.values import VariableValues, get_argument_values
 from graphql.pyutils import Path
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
+import db.ledger
 from api import rights
-from api.context import Info
+from api.context import LOADER_BATCH_MAX, Info
 from api.rights import Sight
+from db.lists import Listing, Way
 from db.projections import NOUNS, Place, Projection
-from db.read import Page, Row, cursor_of
+from db.read import PAGE_SIZE_MAX, Page, Reader, Row, Window, cursor_of
+from domain.errors import DomainError
+from domain.money import Asset
 from domain.people import UserRole
 
+PARENT: Final = "parent"  # the column before all others of lists of many parents
+HELD: Final = "balances"
 FLAGS: Final = "flags"  # where a document's plans keep the names of the variables that its directives ask
 SEEN_BY: Final[Mapping[Sight, frozenset[UserRole | None]]] = {
     Sight.OPEN: frozenset({*UserRole, None}),
@@ -60,6 +71,10 @@ class Unplanned(Exception):
     """A selection that only stock execution can answer."""
 
 
+class Unanswered(Unplanned):
+    """The same, for these arguments only."""
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
     """A value as it is answered, which nothing has to complete."""
@@ -69,16 +84,26 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows by their columns, those of their key last."""
+    """Rows by their columns, those of their key last. below: what hangs on them, by what it hangs on."""
 
     columns: Sequence[Sequence[Any]]
     size: int
     keys: Sequence[Sequence[Any]]
+    below: list[Mapping[Any, Any]] = field(default_factory=list)
+    made: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: Sequence[Row], width: int) -> Block:
         columns: list[Sequence[Any]] = list(zip(*rows, strict=True)) if rows else [()] * width
+        if rows and next(iter(rows[0].keys())) == PARENT:
+            columns = columns[1:]
         return cls(columns[:width], len(rows), columns[width:])
+
+    def objects(self, wanted: Objects) -> list[dict[str, Any]]:
+        """Return the objects of all rows, made once."""
+        if id(wanted) not in self.made:
+            self.made[id(wanted)] = wanted.of(self)
+        return self.made[id(wanted)]
 
     def cursor(self, index: int) -> str:
         return cursor_of([column[index] for column in self.keys])
@@ -114,20 +139,112 @@ class Objects:
         return [dict(zip(names, row, strict=True)) for row in values]
 
 
+@dataclass(frozen=True, slots=True)
+class By:
+    """A column of a parent, in place of its value."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hung:
+    """The list of a parent as its resolver would load it, for whichever parent: what hangs on it by which column."""
+
+    listing: Listing[Any, Any]
+    way: Way
+    by: str
+    wanted: Any
+    order: Enum | None = None
+    first: int | None = None
+    after: str | None = None
+
+    async def pages(self, reader: Reader, keys: Sequence[Any], projection: Projection) -> dict[Any, Page[Any]]:
+        """Return the page of each parent.
+
+        Raises: InvalidInput.
+        """
+        window = Window(self.first, self.after, projection=projection)
+        assert window.size <= PAGE_SIZE_MAX
+        found: dict[Any, Page[Any]] = {key: Page([], has_next=False, has_previous=False) for key in keys}
+        for some in _parts(keys if self.wanted is not None else ()):
+            found |= await self.listing.pages(reader, self.way, some, self.wanted, window, self.order)
+        return found
+
+    async def counts(self, reader: Reader, keys: Sequence[Any]) -> dict[Any, tuple[int, bool]]:
+        """Return the count of each parent's list."""
+        found: dict[Any, tuple[int, bool]] = dict.fromkeys(keys, (0, True))
+        for some in _parts(keys if self.wanted is not None else ()):
+            found |= await self.listing.counts(reader, self.way, some, self.wanted)
+        return found
+
+
+def _parts(keys: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    return (keys[start : start + LOADER_BATCH_MAX] for start in range(0, len(keys), LOADER_BATCH_MAX))
+
+
+HELD_BY: Final = {
+    "User": Hung(db.ledger.BALANCES, db.ledger.BALANCES_OF_HOLDER, "id", True, first=len(Asset)),
+    "MarketMaker": Hung(db.ledger.BALANCES, db.ledger.BALANCES_OF_HOLDER, "user_id", True, first=len(Asset)),
+}
+Asks: TypeAlias = Callable[[Any], Hung]  # of the info of the operation
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """A list that hangs on each row: whose column that is, what is asked of it, and its own plan."""
+
+    column: int
+    asks: Asks
+    plan: Plan
+
+    async def values(self, reader: Reader, raw: Any, block: Block) -> Mapping[Any, Any]:
+        """Return the value of each parent.
+
+        Raises: InvalidInput, Unplanned.
+        """
+        hung, plan = self.asks(raw), self.plan
+        keys = list(dict.fromkeys(key for key in block.columns[self.column] if key is not None))
+        pages = await hung.pages(reader, keys, plan.projection)
+        totals = await hung.counts(reader, keys) if plan.counts else {}
+        own = Block.of([row for page in pages.values() for row in page.rows], len(plan.projection.columns))
+        await plan.fill(reader, raw, own)
+        found, start = {}, 0
+        for key, page in pages.items():
+            stop = start + len(page.rows)
+            found[key] = plan.value(own, Span(start, stop, page.has_next, page.has_previous, totals.get(key)))
+            start = stop
+        return found
+
+
 @dataclass(slots=True)
 class Plan:
-    """A connection's selection, compiled."""
+    """A connection's selection, compiled; or one of a bare list, which has no parts but its objects."""
 
     projection: Projection
     parts: list[tuple[str, Part]] = field(default_factory=list)
+    bare: Objects | None = None
+    below: list[Below] = field(default_factory=list)
     counts: bool = False
 
-    async def built(self, page: Page[Any], count: Count) -> Built:
-        """Return the connection of a page that was read with this plan's projection."""
+    async def built(self, info: Info, page: Page[Any], count: Count) -> Built:
+        """Return the connection of a page that was read with this plan's projection.
+
+        Raises: InvalidInput, Unplanned, and what `count` raises: stock execution has to say where.
+        """
         block = Block.of(page.rows, len(self.projection.columns))
+        await self.fill(info.context.reader, info._raw_info, block)
         total = await count() if self.counts else None
-        span = Span(0, block.size, page.has_next, page.has_previous, total)
-        return Built({name: part(block, span) for name, part in self.parts})
+        return Built(self.value(block, Span(0, block.size, page.has_next, page.has_previous, total)))
+
+    async def fill(self, reader: Reader, raw: Any, block: Block) -> None:
+        """Load what hangs on the rows of a block."""
+        block.below.extend(await asyncio.gather(*(one.values(reader, raw, block) for one in self.below)))
+
+    def value(self, block: Block, span: Span) -> Any:
+        """Return the connection, or the list, of a page."""
+        if self.bare:
+            return block.objects(self.bare)[span.start : span.stop]
+        return {name: part(block, span) for name, part in self.parts}
 
 
 def of(info: Info) -> Plan | None:
@@ -144,6 +261,8 @@ def of(info: Info) -> Plan | None:
     if key not in context.plans:
         try:
             context.plans[key] = Compiler(raw, role).connection()
+        except Unanswered:
+            return None
         except Unplanned:
             context.plans[key] = None
     return cast("Plan | None", context.plans[key])
@@ -170,6 +289,7 @@ class Compiler:
         self._raw = raw
         self._role = role
         self._fragments = {name: FragmentDetails(node, None) for name, node in raw.fragments.items()}
+        self._plans: list[Plan] = []  # the innermost last
 
     def connection(self) -> Plan:
         """Return the plan of the field that is being resolved.
@@ -194,8 +314,10 @@ class Compiler:
         if node_kind.name not in NOUNS:
             raise Unplanned
         plan = Plan(Projection(node_kind.name))
+        self._plans.append(plan)
         for name, field_name, _, found in self._selected(kind, details):
             plan.parts.append((name, self._part(plan, kind, node_kind, field_name, found)))
+        self._plans.pop()
         return plan
 
     def _part(self, plan: Plan, kind: GraphQLNamedType, node_kind: GraphQLNamedType, name: str, found: Details) -> Part:
@@ -205,10 +327,10 @@ class Compiler:
                 return lambda _block, _span: kind.name
             case "nodes":
                 nodes = self._objects(node_kind, found, plan.projection.root)
-                return lambda block, span: nodes.of(block)[span.start : span.stop]
+                return lambda block, span: block.objects(nodes)[span.start : span.stop]
             case "edges":
                 edges = self._edges(get_named_type(fields[name].type), found, node_kind, plan.projection.root)
-                return lambda block, span: edges.of(block)[span.start : span.stop]
+                return lambda block, span: block.objects(edges)[span.start : span.stop]
             case "pageInfo":
                 told = self._page_info(get_named_type(fields[name].type), found)
                 return lambda block, span: {name: tell(block, span) for name, tell in told}
@@ -256,11 +378,22 @@ class Compiler:
             if sight is None or self._role not in SEEN_BY[sight]:
                 raise Unplanned
             python_name = cast("StrawberryField", found_field.extensions["strawberry-definition"]).python_name
-            columns[name] = self._column(found_field, python_name, found, place)
+            columns[name] = self._column(kind, found_field, python_name, found, place)
         return Objects(tuple(columns), tuple(columns.values()))
 
-    def _column(self, found_field: GraphQLField, python_name: str, found: Details, place: Place) -> Column:
+    def _column(
+        self, above: GraphQLNamedType, found_field: GraphQLField, python_name: str, found: Details, place: Place
+    ) -> Column:
         kind = get_named_type(found_field.type)
+        if kind.name.endswith("Connection"):
+            asks = partial(hung_of, cast("GraphQLObjectType", above), found_field, found)
+            return self._below(place, asks, self._connection(kind, found))
+        if python_name == HELD and kind.name == "Balance":
+            plan = Plan(Projection("Balance"))
+            self._plans.append(plan)
+            plan.bare = self._objects(kind, found, plan.projection.root)
+            self._plans.pop()
+            return self._below(place, lambda _raw: HELD_BY[above.name], plan)
         if found_field.args:
             raise Unplanned
         if is_leaf_type(kind):
@@ -279,6 +412,46 @@ class Compiler:
         return lambda block: [
             one if there else None for there, one in zip(block.columns[is_there], objects.of(block), strict=True)
         ]
+
+    def _below(self, place: Place, asks: Asks, plan: Plan) -> Column:
+        above, by = self._plans[-1], asks(self._raw).by
+        column, index = place.raw(by), len(above.below)
+        above.below.append(Below(column, asks, plan))
+        return lambda block: [block.below[index].get(key) for key in block.columns[column]]
+
+
+class Stranger:
+    """The record of a parent that stands for all: it knows the names of its columns only."""
+
+    def __getattr__(self, name: str) -> By:
+        return By(name)
+
+
+def hung_of(above: GraphQLObjectType, found_field: GraphQLField, details: Details, raw: Any) -> Hung:
+    """Ask a resolver what it would load, for a parent that stands for all; it answers from `api.pages.nested`.
+
+    Raises: Unanswered (its arguments are wrong: stock execution says so for each parent there is), Unplanned.
+    """
+    kind = cast("StrawberryObjectDefinition", above.extensions["strawberry-definition"]).origin
+    parent = object.__new__(kind)
+    parent.record, parent.is_caller = Stranger(), False
+    node = details[0].node
+    asked = raw._replace(field_name=node.name.value, field_nodes=[one.node for one in details], parent_type=above,
+                         return_type=found_field.type)  # fmt: skip
+    try:
+        arguments = get_argument_values(found_field, node, VariableValues({}, raw.variable_values))
+        resolving = cast("Any", found_field.resolve)(parent, asked, **arguments)
+    except GraphQLError:
+        raise Unanswered from None
+    try:
+        resolving.send(None)
+    except StopIteration as ended:
+        if isinstance(ended.value, Hung):
+            return ended.value
+    except (GraphQLError, DomainError):
+        raise Unanswered from None
+    resolving.close()  # it waits for something: it is no list of a parent's
+    raise Unplanned
 
 
 def always(value: str) -> Column:

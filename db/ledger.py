@@ -15,7 +15,8 @@ from sqlalchemy import ColumnElement, Numeric, Select, func, select
 from db import filters, ids, tables
 from db.filters import Filter, at_least, at_most, before, equal, one_of, present
 from db.lists import Listing
-from db.read import Key, Reader
+from db.projections import HOLDINGS
+from db.read import Key, Reader, Window
 from db.tables import Row
 from db.transaction import Transaction, Write
 from domain import errors, ledger, money, people
@@ -311,25 +312,18 @@ TRANSACTIONS: Listing[TransactionFilter, ledger.Transaction] = Listing(
 TRANSACTIONS_OF_HOLDER, TRANSACTIONS_OF_ORDER = (entries.holder_id,), (entries.order_id,)
 
 
+# Assets in the order of Asset; one never touched is 0.
+BALANCES: Listing[bool, Balance] = Listing(
+    lambda _all: select(HOLDINGS), {None: Key((HOLDINGS.c.asset,), is_descending=False)}, balance_of
+)
+BALANCES_OF_HOLDER = (HOLDINGS.c.holder_id,)
+assert list(Asset) == sorted(Asset)
+
+
 async def balances_of(reader: Reader, holder_ids: Iterable[UUID]) -> dict[UUID, list[Balance]]:
-    """Return every balance of these holders, assets in the order of Asset; one never touched is 0."""
-    statement = select(tables.users.c.id.label("holder_id"), tables.market_maker_clients.c.id.label("market_maker_id"),
-                       held.asset, held.available, held.locked, held.seq)  # fmt: skip
-    statement = (
-        statement.select_from(tables.users)
-        .join(tables.market_maker_clients, tables.market_maker_clients.c.user_id == tables.users.c.id, isouter=True)
-        .join(tables.balances, held.holder_id == tables.users.c.id, isouter=True)
-        .where(tables.users.c.id.in_(list(holder_ids)))
-    )
-    found: dict[UUID, dict[Asset, Balance]] = {}
-    for row in await reader.rows(statement):
-        mine = found.setdefault(
-            row["holder_id"],
-            {asset: _nothing(row["holder_id"], row["market_maker_id"], asset) for asset in Asset},
-        )
-        if row["asset"] is not None:
-            mine[Asset(row["asset"])] = balance_of(row)
-    return {holder_id: list(mine.values()) for holder_id, mine in found.items()}
+    """Return every balance of these holders."""
+    pages = await BALANCES.pages(reader, BALANCES_OF_HOLDER, list(holder_ids), True, Window(len(Asset)))
+    return {holder_id: [balance for _, balance in page.items] for holder_id, page in pages.items()}
 
 
 # Through the makers and not along their orders: balances of traders are many more.
@@ -366,8 +360,3 @@ async def balances_after(reader: Reader, places: Mapping[AccountKey, int], limit
         _COMMITTED, holders=list(holders), assets=list(assets), seqs=list(places.values()), most=limit
     )
     return [balance_of(row) for row in rows]
-
-
-def _nothing(holder_id: UUID, market_maker_id: UUID | None, asset: Asset) -> Balance:
-    zero = money.decimal(asset, 0)
-    return Balance(holder_id, market_maker_id, asset, zero, zero, 0)

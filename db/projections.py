@@ -13,18 +13,24 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
     ColumnElement,
     DateTime,
     Double,
     FromClause,
     LargeBinary,
+    Numeric,
     Select,
     Text,
     Uuid,
+    and_,
     case,
     cast,
     func,
     literal_column,
+    select,
+    true,
 )
 
 from db import tables
@@ -34,6 +40,34 @@ Expression: TypeAlias = ColumnElement[Any]
 At: TypeAlias = Any  # the columns of a table, or of an alias of it, by name
 
 INSTANT: ColumnElement[str] = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'""")  # connections for reading keep UTC
+
+
+def _holdings() -> FromClause:
+    assets = (
+        func.unnest(literal_column("ARRAY['CEA', 'EUA', 'EUR']", ARRAY(Text))).table_valued("asset").render_derived()
+    )
+    asset = assets.c.asset
+    people, makers, held = tables.users.c, tables.market_maker_clients.c, tables.balances.c
+    none = literal_column("0", Numeric)
+    return (
+        select(
+            people.id.label("holder_id"),
+            makers.id.label("market_maker_id"),
+            cast(asset, Text).label("asset"),
+            func.coalesce(held.available, none).label("available"),
+            func.coalesce(held.locked, none).label("locked"),
+            func.coalesce(held.seq, literal_column("0", BigInteger)).label("seq"),
+        )
+        .select_from(tables.users)
+        .join(tables.market_maker_clients, makers.user_id == people.id, isouter=True)
+        .join(assets, true())
+        .join(tables.balances, and_(held.holder_id == people.id, held.asset == asset), isouter=True)
+        .subquery("holdings")
+    )
+
+
+HOLDINGS = _holdings()  # every balance of everybody, also one that was never touched
+assert list(money.Asset) == ["CEA", "EUA", "EUR"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +136,14 @@ def _average(notional: Decimal, quantity: Decimal) -> str | None:
 
 
 NOUNS: Mapping[str, Noun] = {
+    "Balance": Noun(
+        HOLDINGS,
+        lambda at, _: {
+            "available": of_asset(at.asset, at.available),
+            "locked": of_asset(at.asset, at.locked),
+            "total": of_asset(at.asset, at.available + at.locked),
+        },
+    ),
     "User": Noun(tables.users),
     "MarketMaker": Noun(
         tables.market_maker_clients,

@@ -139,6 +139,13 @@ async def test_generated_questions_are_answered_as_by_stock_execution(
         return plan
 
     monkeypatch.setattr(plans, "of", watched)
+    hung = plans.Below.values
+
+    def hangs(below: Any, *arguments: Any) -> Any:
+        built["nested"] += 1
+        return hung(below, *arguments)
+
+    monkeypatch.setattr(plans.Below, "values", hangs)
     dice = random.Random(7)
     values = {name: (lambda among=among: dice.choice(among)) for name, among in market.values.items()}
     drawer = Drawer(FAST._schema, dice, values)  # type: ignore[arg-type]  # mypy cannot infer a default of a lambda
@@ -159,4 +166,4 @@ async def test_generated_questions_are_answered_as_by_stock_execution(
         told["null"] += b"null" in stock
     assert told["whole"] > QUESTIONS / 3 and told["with errors"] > QUESTIONS / 20, told
     assert told["by chance"] < QUESTIONS / 50, told
-    assert built["planned"] > QUESTIONS / 4, built
+    assert built["planned"] > QUESTIONS / 4 and built["nested"] > QUESTIONS / 20, built
