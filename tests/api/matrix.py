@@ -35,7 +35,7 @@ from tests.world import Api
 
 NAMES = StrawberryConfig().name_converter
 OVERSEERS = {UserRole.ADMIN, UserRole.ANALYST}
-NESTED_PAGE = 10
+NESTED_PAGE = 3
 FRAME = "totalCount totalCountIsExact pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
 PLAIN = {"Decimal": '"1"', "Int": "1", "Float": "1", "BigInt": "1", "Boolean": "false", "JSON": "{}",
          "DateTime": '"2026-01-01T00:00:00Z"'}  # fmt: skip
