@@ -53,11 +53,20 @@ OWNED = {
 # --- how far a root field opens to somebody whom its policy lets in; all it has when not named here
 ROWS = {
     "attempt": Sight.SELF,  # not even ADMIN: it is about one's own keys
+    "balancesAsOf": Sight.HOLDER,
     "deposits": Sight.SELF,
     "me": Sight.SELF,
     "order": Sight.HOLDER,
     "orders": Sight.HOLDER,
+    "transactions": Sight.HOLDER,
     "user": Sight.SELF,
+}
+
+
+# --- arguments without which a field that could do without them has no answer, or an empty one
+NEEDED = {
+    "balancesAsOf": '(userId: "x", at: "2026-01-01T00:00:00Z")',
+    "candles": '(certificateType: CEA, bucket: DAY, from: "2026-01-01T00:00:00Z", to: "2026-01-02T00:00:00Z")',
 }
 
 
@@ -162,7 +171,7 @@ def arguments(one: GraphQLField) -> str:
 
 def called(name: str, one: GraphQLField, given: str | None = None) -> str:
     """Write a field with its arguments and nothing below it."""
-    return f"{name}{arguments(one) if given is None else given}"
+    return f"{name}{NEEDED.get(name, arguments(one)) if given is None else given}"
 
 
 def below(kind: Any) -> str:
