@@ -26,6 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from db import unit
 from db.projections import Projection
 from db.transaction import Connection
 from db.unit import CONNECT_TIMEOUT_S, LOST, STATEMENT_TIMEOUT_S
@@ -51,10 +52,10 @@ class Reader:
         self._pool = pool
 
     @classmethod
-    def open(cls, url: str, *, role: str | None, size_max: int) -> Reader:
+    def open(cls, url: str, *, role: str | None, size_max: int, name: str = "read") -> Reader:
         """Connect when first asked, as the login of the URL, and act as the role."""
         settings = {
-            "application_name": "carbondesk-read",
+            "application_name": f"carbondesk-{name}",
             "default_transaction_read_only": "on",
             "statement_timeout": str(int(STATEMENT_TIMEOUT_S * 1_000)),
             "timezone": "UTC",
@@ -125,10 +126,7 @@ class Reader:
     @asynccontextmanager
     async def snapshot(self, *, statement_timeout_s: int | None = None) -> AsyncIterator[Snapshot]:
         """Read everything as of one instant, for as long as it takes; nothing is written and nothing is waited for."""
-        async with (
-            self._connection() as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
+        async with self._connection() as connection, unit.snapshot(connection):
             if statement_timeout_s is not None:
                 await connection.execute(f"SET LOCAL statement_timeout = {statement_timeout_s * 1_000}")
             yield Snapshot(connection, statement_timeout_s)

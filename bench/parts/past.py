@@ -9,6 +9,7 @@ import asyncpg
 
 MAKERS, TRADERS = 20, 200
 ORDERS, TICKETS = 100_000, 200_000
+BUSY = 10_000  # of the newest orders: all trades are theirs, so that a list of their trades is long
 DAYS = 365
 STATEMENT_S = 600
 
@@ -47,7 +48,7 @@ INSERT INTO cash_market_trades (id, certificate_type, sequence, price, quantity,
                                 seller_id, market_maker_id, taker_side, position, executed_at, ticket_id)
 SELECT md5('trade' || i)::uuid, CASE WHEN i % 3 = 0 THEN 'EUA' ELSE 'CEA' END, -i,
        round(20 + (abs(hashtext('p' || i)) % 1000) / 100.0, 2), 1 + abs(hashtext('q' || i)) % 500,
-       md5('order' || 1 + i % {ORDERS})::uuid, md5('order' || 1 + (i + 1) % {ORDERS})::uuid,
+       md5('order' || 1 + i % {BUSY})::uuid, md5('order' || 1 + (i + 1) % {BUSY})::uuid,
        md5('user' || {MAKERS} + 1 + i % {TRADERS})::uuid, md5('user' || 1 + i % {MAKERS})::uuid,
        md5('maker' || 1 + i % {MAKERS})::uuid, 'BUY', 0, now() - make_interval(secs => i * $1::float8),
        'TKT-2001-000001'
