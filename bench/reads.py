@@ -188,10 +188,8 @@ async def weigh(ground: Ground, runs: Runs, token: str, bodies: dict[str, str]) 
                 took.append(measured["times"]["p50"])
                 await asyncio.sleep(took[-1] * (REST + 1))  # until its turn is over: to wait for that is no work
         runs.heaviest[name] = median(took), (peak - before) / MIB
-        times = ", ".join(f"{one * 1e3:.0f}" for one in took)
-        print(
-            f"measure: heaviest, {name}: {times} ms, {measured['bytes']:,} bytes, memory +{(peak - before) / MIB:.0f} MiB"
-        )
+        times, memory = ", ".join(f"{one * 1e3:.0f}" for one in took), (peak - before) / MIB
+        print(f"measure: heaviest, {name}: {times} ms, {measured['bytes']:,} bytes, memory +{memory:.0f} MiB")
 
 
 async def trading(
