@@ -46,6 +46,7 @@ OWNED = {
     "AssetTransaction": "SELECT id, ARRAY[holder_id] AS owners FROM asset_transactions",
     "Deposit": "SELECT id, ARRAY[user_id] AS owners FROM deposits",
     "Order": "SELECT id, ARRAY[user_id] AS owners FROM orders",
+    "Session": "SELECT id, ARRAY[user_id] AS owners FROM user_sessions",
     "Trade": "SELECT t.id, ARRAY[b.user_id, s.user_id] AS owners FROM cash_market_trades t"
     " JOIN orders b ON b.id = t.buy_order_id JOIN orders s ON s.id = t.sell_order_id",
     "User": "SELECT id, ARRAY[id] AS owners FROM users",
@@ -59,6 +60,7 @@ ROWS = {
     "me": Sight.SELF,
     "order": Sight.HOLDER,
     "orders": Sight.HOLDER,
+    "sessions": Sight.SELF,
     "transactions": Sight.HOLDER,
     "user": Sight.SELF,
 }

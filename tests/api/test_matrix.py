@@ -40,15 +40,12 @@ UNFILLED = {
     ),
     "AttemptOutcome.errorCode": "the attempt of this world was done",
     "AttemptOutcome.transaction": "the attempt of this world is an order",
-    "Deposit.reason": "nothing rejects a deposit yet",
     "MarketMaker.description": "of the second maker only",
     "Ticket.sealedAt": "nothing seals in this world",
     **dict.fromkeys(
         (f"TicketProof.{name}" for name in rights.SIGHTS["TicketProof"][Sight.OPEN].split()),
         "nothing seals in this world",
     ),
-    "Trade.registryReference": "nothing settles yet",
-    "Trade.settledAt": "nothing settles yet",
 }
 
 
@@ -65,6 +62,15 @@ class World:
 
 DESCRIBE = 'mutation($id: ID!) { updateMarketMaker(id: $id, input: {description: "Notes"}) { errors { code } } }'
 REQUEST = 'mutation { requestDeposit(input: {amount: "7", reference: "R"}) { deposit { id } } }'
+DECISIONS = [
+    "mutation($id: ID!) { approveDeposit(id: $id) { errors { code } } }",
+    'mutation($id: ID!) { rejectDeposit(id: $id, reason: "R") { errors { code } } }',
+]
+SETTLE = 'mutation($id: ID!) { settleTrade(id: $id, registryReference: "REG-1") { errors { code } } }'
+CLOSE = 'mutation { updateSettings(input: {haltedCertificates: [EUA], priceBandPercent: "90"}) { errors { code } } }'
+UPLOAD = """mutation { uploadKycDocument(input: {kind: "PASSPORT", fileName: "p.pdf", contentType: "application/pdf",
+  contentBase64: "JVBERi0xLjcKJSVFT0YK"}) { errors { code } } }"""
+REJECT = 'mutation($id: ID!) { rejectKyc(userId: $id, reason: "R") { errors { code } } }'
 
 
 async def user(api: Api, role: str) -> str:
@@ -92,12 +98,16 @@ async def traded(api: Api, own: Trader, other: Trader) -> dict[str, str]:
     ids["cancelled"] = (await api.order(own, "BUY", "3.00", "1"))["order"]["id"]
     await api.ask("mutation($id: ID!) { cancelOrder(id: $id) { errors { code } } }", own.token, id=ids["cancelled"])
     for trader in (own, other):
-        deposit = (await api.ask(REQUEST, trader.token))["requestDeposit"]["deposit"]
-        await api.ask("mutation($id: ID!) { approveDeposit(id: $id) { errors { code } } }", id=deposit["id"])
+        for decide in DECISIONS:
+            deposit = (await api.ask(REQUEST, trader.token))["requestDeposit"]["deposit"]
+            await api.ask(decide, id=deposit["id"])
+    (trade,) = await api.sql("SELECT id FROM cash_market_trades WHERE buy_order_id = $1", ids["own_order"])
+    await api.ask(SETTLE, id=str(trade["id"]))
     keyed = {"certificateType": "CEA", "side": "BUY", "price": "2.00", "quantity": "1", "idempotencyKey": "matrix"}
     await api.ask("mutation($i: PlaceOrderInput!) { placeOrder(input: $i) { ticketId } }", own.token, i=keyed)
     await api.ask('mutation { cancelOrder(id: "x") { errors { code } } }', own.token)
     await api.sql("UPDATE certificates SET reference_price = 30")
+    await api.ask(CLOSE)
     (failed,) = await api.sql("SELECT ticket_id FROM ticket_logs WHERE error_code = 'ORDER_NOT_FOUND'")
     return {**ids, "failed": failed["ticket_id"]}
 
@@ -106,6 +116,8 @@ async def people(api: Api, own: Trader, other: Trader) -> dict[str, Asker]:
     """Give somebody of every kind a session."""
     admin, analyst = await user(api, "ADMIN"), await user(api, "ANALYST")
     demoted, disabled, pending = await user(api, "ADMIN"), await user(api, "ADMIN"), (await api.trader(kyc=False)).id
+    assert (await api.ask(UPLOAD, await session_of(api, pending)))["uploadKycDocument"]["errors"] == []
+    assert (await api.ask(REJECT, id=pending))["rejectKyc"]["errors"] == []
     ended = {"expired": {"expires_at": "clock_timestamp()"}, "revoked": {"revoked_at": "clock_timestamp()"}}
     ended["idle"] = {"last_seen_at": "now() - interval '1 day'"}
     ended["too old"] = {"created_at": "now() - interval '9 hours'", "expires_at": "now() - interval '1 hour'"}
@@ -156,6 +168,7 @@ async def world(api: Api) -> AsyncIterator[World]:
         "marketMaker": [f'(id: "{ids["maker"]}")'],
         "order": [f'(id: "{ids[name]}")' for name in ("own_order", "other_order", "cancelled")],
         "ticket": [f'(ticketId: "{ids[name]}")' for name in ("ticket", "failed")],
+        "sessions": [f'(userId: "{trader.id}")' for trader in (own, other)],
         "user": [f'(id: "{trader.id}")' for trader in (own, other)],
     }
     askers = await people(api, own, other)
