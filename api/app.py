@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,7 @@ WRITE_CONNECTIONS_MAX = 12
 DESK_CONNECTIONS_MAX = 3  # the desk's and the numbers' own: a flood of logins cannot keep the market waiting
 CALLER_CONNECTIONS_MAX = 3  # for the look at sessions: who asks something else waits for no unit of work either
 READ_CONNECTIONS_MAX = 8
+ANALYST_CONNECTIONS_MAX = 4  # their own, of the replica if there is one: they wait for each other, nobody for them
 LEASES_EVERY_S = 20.0
 KEYS_EVERY_S = 3_600.0
 READY_TIMEOUT_S = 2.0
@@ -85,14 +86,11 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
     name = database_name(settings.database_url)
     url, role = settings.database_app_url or settings.database_url, f"{name}_app"
     async with contextlib.AsyncExitStack() as stack:
-        pool = await Pool.open(url, role=role, size_max=WRITE_CONNECTIONS_MAX, name="write")
-        stack.push_async_callback(pool.close)
-        desk_pool = await Pool.open(url, role=role, size_max=DESK_CONNECTIONS_MAX, name="desk")
-        stack.push_async_callback(desk_pool.close)
-        caller_pool = await Pool.open(url, role=role, size_max=CALLER_CONNECTIONS_MAX, name="callers")
-        stack.push_async_callback(caller_pool.close)
-        reader = Reader.open(url, role=role, size_max=READ_CONNECTIONS_MAX)
-        stack.push_async_callback(reader.close)
+        pool = await _pool(stack, url, role, WRITE_CONNECTIONS_MAX, "write")
+        desk_pool = await _pool(stack, url, role, DESK_CONNECTIONS_MAX, "desk")
+        caller_pool = await _pool(stack, url, role, CALLER_CONNECTIONS_MAX, "callers")
+        reader = _reader(stack, url, role, READ_CONNECTIONS_MAX)
+        analysts = _reader(stack, settings.database_replica_url or url, role, ANALYST_CONNECTIONS_MAX, "analysts")
         exporter = Reader.open(
             url, role=role, size_max=EXPORTS_MAX, statement_timeout_s=STATEMENT_TIMEOUT_S, count_max=None
         )
@@ -141,20 +139,39 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(units.drain)
         throttle = Throttle(partial(db.people.signed_in_from, pool))
         stack.push_async_callback(throttle.settle, units, is_end=True)
-        chores = (
-            ("throttle", partial(throttle.watch, units)),
-            ("leases", partial(_close_leases, pool)),
-            ("keys", partial(_forget_old_keys, pool)),
-            ("spool", partial(spool.watch, units)),
-            ("folds", partial(db.folds.watch, pool)),
-            ("presence", presence.watch),
-        )
-        for name, work in chores:
+        for name, work in _chores(pool, units, throttle, spool, presence).items():
             task = asyncio.create_task(supervise(name, work), name=name)
             stack.push_async_callback(cancel, [task])
         yield Services(
-            pool, reader, exporter, units, desk, callers, books, trail, journal, holdings, passwords, presence, throttle
-        )
+            pool, reader, analysts, exporter, units, desk, callers, books, trail, journal, holdings, passwords,
+            presence, throttle,
+        )  # fmt: skip
+
+
+def _chores(
+    pool: Pool, units: Units, throttle: Throttle, spool: Spool, presence: Presence
+) -> dict[str, Callable[[], Awaitable[None]]]:
+    """Return what goes on beside requests, by name."""
+    return {
+        "throttle": partial(throttle.watch, units),
+        "leases": partial(_close_leases, pool),
+        "keys": partial(_forget_old_keys, pool),
+        "spool": partial(spool.watch, units),
+        "folds": partial(db.folds.watch, pool),
+        "presence": presence.watch,
+    }
+
+
+async def _pool(stack: contextlib.AsyncExitStack, url: str, role: str, size_max: int, name: str) -> Pool:
+    pool = await Pool.open(url, role=role, size_max=size_max, name=name)
+    stack.push_async_callback(pool.close)
+    return pool
+
+
+def _reader(stack: contextlib.AsyncExitStack, url: str, role: str, size_max: int, name: str = "read") -> Reader:
+    reader = Reader.open(url, role=role, size_max=size_max, name=name)
+    stack.push_async_callback(reader.close)
+    return reader
 
 
 async def _look(callers: Callers, reader: Reader, sessions: list[UUID]) -> Seen:
