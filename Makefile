@@ -6,7 +6,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.PHONY: run demo test lint format schema dashboard bench verify reset lock test-release clean help
+.PHONY: run demo test lint format schema docs dashboard bench verify reset lock test-release clean help
 
 run: ## start the market: servers, API, dashboard (FLOW=1 adds simulated traders)
 	@scripts/setup run
@@ -38,9 +38,15 @@ format: ## let ruff rewrite what it can
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-schema: ## write schema.graphql from the code
+schema: ## write schema.graphql, and what docs/ says of settings, metrics and types, from the code
 	@scripts/setup run
 	@$(PY) -m api schema --write
+	@$(PY) -m api docs --write
+
+docs: ## build the site of docs/ into site/
+	@scripts/setup dev
+	@$(PY) -m mkdocs build --strict --quiet
+	@echo "site/index.html"
 
 dashboard: ## build the dashboard if its sources changed
 	@scripts/setup run
@@ -74,7 +80,7 @@ test-release: ## build and try the wheel, then property, race and interleaving t
 	@scripts/test-release
 
 clean: ## delete what was built or installed here, but no data
-	@rm -rf .venv api/_dashboard dashboard/node_modules dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv site api/_dashboard dashboard/node_modules dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16

@@ -19,7 +19,6 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 import db.certificates
@@ -28,16 +27,15 @@ import db.idempotency
 import db.numbers
 import db.orders
 import db.people
-import db.seal
 import db.separation
 import db.tickets
-from api import auth, kyc, logs, schema
+from api import auth, kyc, logs, metrics, readiness, schema, traces
 from api.assets import Dashboard
 from api.books import Books, read_changes, read_picture, read_sequences
 from api.context import Context, Services
 from api.errors import Code, RequestError
 from api.events import Events, cancel, supervise
-from api.exports import EXPORTS_MAX, Exports
+from api.exports import EXPORTS_MAX, STATEMENT_TIMEOUT_S, Exports
 from api.fanout import Fanout, Seat
 from api.feeds import Holdings, Journal
 from api.guard import Guard
@@ -55,7 +53,7 @@ from db.people import Callers
 from db.read import Reader
 from db.spool import Spool
 from db.transaction import Notice
-from db.unit import Pool, Units
+from db.unit import Figures, Pool, Units
 from domain.money import CertificateType
 from domain.people import Caller
 
@@ -66,7 +64,6 @@ SPARE_CONNECTIONS_MAX = 2  # for the tickets of those for whom there was no othe
 READ_CONNECTIONS_MAX = 8
 LEASES_EVERY_S = 20.0
 KEYS_EVERY_S = 3_600.0
-READY_TIMEOUT_S = 2.0
 GARBAGE_MAX = 20_000  # objects made before a look for cycles: a batch makes some thousands, none of them in a cycle
 BY_LOGIN, BY_ROLE_SWITCH = "by login", "by role switch only"  # what /readyz says of append-only
 DASHBOARD = Path(__file__).parent / "_dashboard"
@@ -86,14 +83,10 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
     name = database_name(settings.database_url)
     url, role = settings.database_app_url or settings.database_url, f"{name}_app"
     async with contextlib.AsyncExitStack() as stack:
-        pool = await _pool(stack, url, role, WRITE_CONNECTIONS_MAX, "write")
-        desk_pool = await _pool(stack, url, role, DESK_CONNECTIONS_MAX, "desk")
-        spare_pool = await _pool(stack, url, role, SPARE_CONNECTIONS_MAX, "spare")
-        callers = Callers(await _pool(stack, url, role, CALLER_CONNECTIONS_MAX, "callers"))
-        reader = Reader.open(url, role=role, size_max=READ_CONNECTIONS_MAX)
-        stack.push_async_callback(reader.close)
-        exporter = Reader.open(url, role=role, size_max=EXPORTS_MAX)
-        stack.push_async_callback(exporter.close)
+        pools = await _open_pools(stack, url, role)
+        pool, desk_pool, spare_pool = pools["write"], pools["desk"], pools["spare"]
+        callers = Callers(pools["callers"])
+        reader, exporter = _open_readers(stack, url, role)
         client = redis.asyncio.from_url(settings.redis_url, socket_connect_timeout=db.numbers.REDIS_TIMEOUT_S)
         stack.push_async_callback(client.aclose)
         with contextlib.suppress(RedisError, OSError):
@@ -144,15 +137,39 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         for title, work in chores:
             task = asyncio.create_task(supervise(title, work), name=title)
             stack.push_async_callback(cancel, [task])
-        yield Services(
-            pool, reader, exporter, units, desk, callers, books, trail, journal, holdings, passwords, presence, throttle
-        )
+        parts = (pool, reader, exporter, units, desk, callers, books, trail, journal, holdings, passwords, presence)
+        figures = partial(_figures, [*pools.values()], {"read": reader, "export": exporter})
+        yield Services(*parts, throttle, figures)
 
 
-async def _pool(stack: contextlib.AsyncExitStack, url: str, role: str, size_max: int, name: str) -> Pool:
-    pool = await Pool.open(url, role=role, size_max=size_max, name=name)
-    stack.push_async_callback(pool.close)
-    return pool
+async def _open_pools(stack: contextlib.AsyncExitStack, url: str, role: str) -> dict[str, Pool]:
+    """Open what writes, by name; closed with the stack."""
+    sizes = {
+        "write": WRITE_CONNECTIONS_MAX,
+        "desk": DESK_CONNECTIONS_MAX,
+        "spare": SPARE_CONNECTIONS_MAX,
+        "callers": CALLER_CONNECTIONS_MAX,
+    }
+    pools = {}
+    for name, size_max in sizes.items():
+        pools[name] = await Pool.open(url, role=role, size_max=size_max, name=name)
+        stack.push_async_callback(pools[name].close)
+    return pools
+
+
+def _open_readers(stack: contextlib.AsyncExitStack, url: str, role: str) -> list[Reader]:
+    """Open what reads, and what exports beside it; closed with the stack."""
+    readers = [
+        Reader.open(url, role=role, size_max=READ_CONNECTIONS_MAX),
+        Reader.open(url, role=role, size_max=EXPORTS_MAX, statement_timeout_s=STATEMENT_TIMEOUT_S, count_max=None),
+    ]
+    for one in readers:
+        stack.push_async_callback(one.close)
+    return readers
+
+
+def _figures(pools: Sequence[Pool], readers: Mapping[str, Reader]) -> list[Figures]:
+    return [*(pool.figures for pool in pools), *(one.figures(name) for name, one in readers.items())]
 
 
 async def _look(callers: Callers, reader: Reader, sessions: list[UUID]) -> Seen:
@@ -188,6 +205,7 @@ class Door:
         self.proxies = settings.trusted_proxies
         self.mode = settings.mode
         self.rates = Rates(settings.session_requests_per_s, settings.address_requests_per_s)
+        self.metrics_token = settings.metrics_token
         self.append_only = BY_ROLE_SWITCH
 
     @property
@@ -279,33 +297,14 @@ class Door:
         return await kyc.download(request, self.of_request)
 
     async def ready(self, request: Request) -> Response:
-        """Tell whether orders can be taken: the database answers."""
-        try:
-            async with asyncio.timeout(READY_TIMEOUT_S):
-                await self.open.pool.fetchrow("SELECT sequence FROM books LIMIT 1")
-                sealed = await db.seal.state(self.open.pool)
-        except Exception as error:  # whatever is wrong: not ready
-            log.warning("not_ready", error=repr(error))
-            return JSONResponse({"status": "unavailable", "database": "unreachable"}, 503)
-        ready = {"status": "ready", "database": "ok", "mode": self.mode, "appendOnly": self.append_only}
-        return JSONResponse(
-            ready | {"sealing": "stopped" if sealed["alarm"] else "ok", "sealLagSeconds": sealed["lag_s"]}
-        )
+        """Tell whether orders can be taken."""
+        return await readiness.answer(self.open, self.mode, self.append_only)
 
     async def metrics(self, request: Request) -> Response:
-        """Count what is open and what was sent, as Prometheus reads it."""
-        figures = {
-            "sockets": self.open.presence.sockets,
-            "subscriptions": self.fanout.watches,  # those that may share; others are tasks of their socket
-            "executions": len(self.fanout.runs),
-            "executed_events_total": self.fanout.executions,
-            "sent_events_total": self.fanout.sent,
-            "tasks": len(asyncio.all_tasks()),
-            "book_loads_total": self.open.books.loads,
-            "redis_connected": int(self.open.books.hears_others),
-        }
-        lines = (f"carbondesk_{name} {figure}\n" for name, figure in figures.items())
-        return Response("".join(lines), media_type="text/plain; version=0.0.4")
+        """Show what this process counts to those who may see it."""
+        if not metrics.may_read(request, self.metrics_token):
+            return metrics.refused()
+        return await metrics.shown(self.open, self.fanout)
 
 
 async def healthy(request: Request) -> Response:
@@ -313,7 +312,7 @@ async def healthy(request: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-def create_app(settings: Settings) -> ASGIApp:
+def create_app(settings: Settings) -> Guard:
     """Return the application of one process.
 
     Raises: SettingsError.
@@ -346,16 +345,18 @@ def create_app(settings: Settings) -> ASGIApp:
         Route("/graphql", view),
         WebSocketRoute("/graphql", view),
         Route(kyc.PATH, door.kyc_document),
-        Mount("/export", Exports(built, door.of_request)),
+        Mount("/export", Exports(built, door.of_request, door.admit)),
         Route("/healthz", healthy),
         Route("/readyz", door.ready),
         Route("/metrics", door.metrics),
         Mount("/", Dashboard(DASHBOARD)),
     ]
-    return Guard(Starlette(routes=routes, lifespan=lifespan), settings.allowed_hosts, settings.trusted_proxies)
+    app = traces.traced(metrics.Counted(Starlette(routes=routes, lifespan=lifespan)), settings)
+    return Guard(app, settings.allowed_hosts, settings.trusted_proxies)
 
 
-def serve_app() -> ASGIApp:
-    """Return the application as the environment describes it: uvicorn's factory."""
-    logs.configure()
-    return create_app(load())
+def serve_app() -> Guard:
+    """Return the application as the environment describes it."""
+    settings = load()
+    logs.configure(settings.log_level)
+    return create_app(settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -24,7 +24,7 @@ from api.fanout import Audience
 from db.desk import Desk
 from db.people import Callers
 from db.read import Reader
-from db.unit import Pool, Units
+from db.unit import Figures, Pool, Units
 from domain.kyc import KycDocument
 from domain.ledger import Balance
 from domain.makers import Maker, MakerStats
@@ -64,9 +64,10 @@ class Services:
     passwords: Passwords
     presence: Presence
     throttle: Throttle
+    figures: Callable[[], list[Figures]]  # of the pools
 
 
-def loader(load: Callable[[Iterable[K]], Awaitable[Mapping[K, V]]]) -> DataLoader[K, V | None]:
+def loader(load: Callable[[list[K]], Awaitable[Mapping[K, V]]]) -> DataLoader[K, V | None]:
     """Return a loader that answers None for what is not there."""
 
     async def load_all(keys: list[K]) -> list[V | None]:
@@ -80,6 +81,7 @@ class Loaders:
     """One operation's loaders: any number of the same lookups become one statement."""
 
     def __init__(self, reader: Reader) -> None:
+        self._each: dict[Hashable, DataLoader[Any, Any]] = {}
         self.users: DataLoader[UUID, User | None] = loader(lambda ids: db.people.users_by_id(reader, ids))
         self.makers: DataLoader[UUID, Maker | None] = loader(lambda ids: db.makers.makers_by_id(reader, ids))
         self.stats: DataLoader[UUID, MakerStats | None] = loader(lambda ids: db.makers.stats(reader, ids))
@@ -98,6 +100,14 @@ class Loaders:
         self.payloads: DataLoader[str, Payload | None] = loader(lambda ids: db.tickets.payloads_by_id(reader, ids))
         self.seals: DataLoader[str, datetime | None] = loader(lambda ids: db.proofs.sealed_at(reader, ids))
 
+    def each(
+        self, asked: Hashable, load: Callable[[list[Any]], Awaitable[Mapping[Any, V]]]
+    ) -> DataLoader[Any, V | None]:
+        """Return the loader of what is asked of many objects in the same words; `load` is that of the first."""
+        if asked not in self._each:
+            self._each[asked] = loader(load)
+        return self._each[asked]
+
 
 @dataclass(slots=True)
 class Context:
@@ -114,6 +124,7 @@ class Context:
     response: Response | None = None
     replaces: Caller | None = None  # whose session a login in this browser takes the place of
     seat: Seat | None = None  # of a subscription whose execution others may share
+    plans: dict[Any, Any] | None = None  # of the document's lists (`api.plans`), kept as long as the document
     tags: tuple[str, ...] = ()  # on every ticket of the operation
     tickets: dict[str, str] = field(default_factory=dict)  # alias of a mutation → its root ticket
     replayed: list[str] = field(default_factory=list)  # aliases answered from an idempotency key

@@ -31,7 +31,8 @@ HEADERS: Final = {
 
 # Whoever came by https once comes by https for a year.
 STRICT_TRANSPORT_SECURITY: Final = "max-age=31536000"
-PROBES: Final = frozenset({"/healthz", "/readyz"})  # asked by address, not by name
+READINESS: Final = "/readyz"
+PROBES: Final = frozenset({"/healthz", READINESS})  # asked by address, not by name
 SECURE_SCHEMES: Final = {"http": "https", "ws": "wss"}
 
 
@@ -43,6 +44,7 @@ class Guard:
         self.app = app
         self.hosts = frozenset(hosts)
         self.proxies = proxies
+        self.is_leaving = False  # this process was told to end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
@@ -59,9 +61,13 @@ class Guard:
                     headers.setdefault(name, value)
                 if scope["scheme"] == "https":
                     headers.setdefault("Strict-Transport-Security", STRICT_TRANSPORT_SECURITY)
+                if self.is_leaving:
+                    headers["Connection"] = "close"  # the next request finds another process
             await send(message)
 
         app = self.app if self.is_meant(connection) else misdirected
+        if self.is_leaving and scope["type"] == "http" and scope["path"] == READINESS:
+            app = JSONResponse({"status": "leaving"}, 503)
         await app(scope, receive, send_guarded if scope["type"] == "http" else send)
 
     def is_meant(self, connection: HTTPConnection) -> bool:

@@ -16,8 +16,9 @@ from api.enums import CertificateType, UserRole
 from api.errors import Code, RequestError
 from api.fanout import Audience, Events, variables_of
 from api.figures import Balance, OrderBook, OrderBookEvent, book_event
-from api.inputs import OrderFilter, TicketFilter
-from api.objects import Order, Ticket, Trade
+from api.filters import OrderFilter, TicketFilter
+from api.objects import Ticket
+from api.orders import Order, Trade, orders_asked
 from api.pages import FILTER
 from api.policy import Allow, Policy
 from api.queries import DEPTH, Depth, Which, checked_depth
@@ -106,8 +107,7 @@ class Subscription:
     async def orders(
         self, info: Info, filter: Annotated[OrderFilter | None, FILTER] = None
     ) -> AsyncGenerator[Order, None]:
-        own = info.context.user.id if info.context.has_role(UserRole.TRADER) else None
-        wanted = OrderFilter.to_db(filter, user_id=own) or NO_ORDERS
+        wanted = orders_asked(info, filter) or NO_ORDERS
         journal = info.context.services.journal
         source = Events(("orders", repr(wanted)), Audience.ROLE, partial(journal.orders, wanted))
         async with aclosing(info.context.watch(source)) as records:

@@ -20,6 +20,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import structlog
 
+from db import meters
 from db.unit import LOST, Units
 from domain.errors import Busy
 from domain.tickets import ActionType, Attempt, Story, plain
@@ -62,6 +63,7 @@ class Spool:
         self._file.write(line + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
+        meters.SPOOLED.inc()
 
     async def ingest(self, units: Units) -> int:
         """Turn what lies in the spool into FAILED tickets; return how many were written."""

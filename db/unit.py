@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 import asyncpg
 import structlog
 
-from db import idempotency
+from db import idempotency, meters
 from db.outcomes import as_json
 from db.transaction import Connection, Notice, StartOver, Transaction, Write
 from domain.errors import Busy, DomainError, ErrorCode
@@ -94,11 +94,23 @@ class Answer(Generic[T]):
     is_replay: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Connections of a pool: open, in use, and the most there may be."""
+
+    name: str
+    open: int
+    used: int
+    size_max: int
+
+
 class Pool:
     """Connections of one role. Every wait on them is bounded."""
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], name: str) -> None:
         self._pool = pool
+        self.name = name
+        self._commit_s = meters.COMMIT_S.labels(name)
 
     @classmethod
     async def open(cls, url: str, *, role: str | None, size_max: int, name: str) -> Pool:
@@ -125,7 +137,13 @@ class Pool:
             reset=_as_it_is,
             server_settings=settings,
         )
-        return cls(pool)
+        return cls(pool, name)
+
+    @property
+    def figures(self) -> Figures:
+        """How many connections are open, in use and allowed."""
+        size = self._pool.get_size()
+        return Figures(self.name, size, size - self._pool.get_idle_size(), self._pool.get_max_size())
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Connection]:
@@ -161,7 +179,8 @@ class Pool:
                 with suppress(*LOST):  # the server rolls back what it lost
                     await connection.execute("ROLLBACK")
                 raise
-            await connection.execute("COMMIT")
+            with meters.timed(self._commit_s):
+                await connection.execute("COMMIT")
 
     async def fetch(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
         """Run one statement by itself."""
@@ -290,7 +309,8 @@ class Units:
             write.root.story = tell(attempt.request, outcome)
             write.root.response = as_json(outcome)
             await self.write_tickets(write, [write.root, *write.drafts], [write.root])
-            await transaction.commit()  # checks the deferred keys, so it can fail like any other statement
+            with meters.timed(meters.COMMIT_S.labels(self.pool.name)):
+                await transaction.commit()  # checks the deferred keys, so it can fail like any other statement
         except (*RETRYABLE, *LOST, StartOver):
             await _rollback(transaction)
             raise
@@ -304,8 +324,13 @@ class Units:
         except Exception as error:
             await _rollback(transaction)
             return await self._fault(connection, write, tell, error)
-        self.publish([*write.notices, Notice("tickets", {})])
+        self.committed(write)
         return Answer(write.ticket_id, outcome)
+
+    def committed(self, transaction: Transaction) -> None:
+        """Count what a transaction wrote and tell the world, now that it has committed."""
+        meters.count_tickets(transaction.stored)
+        self.publish([*transaction.notices, Notice("tickets", {})])
 
     async def write_tickets(
         self, transaction: Transaction, drafts: Sequence[Draft], keyed: Sequence[Draft] = ()
@@ -314,8 +339,10 @@ class Units:
 
         Raises: StartOver.
         """
+        transaction.stored = drafts
         try:
-            await self._store_tickets(transaction, drafts)
+            with meters.timed(meters.AUDIT_S):
+                await self._store_tickets(transaction, drafts)
             await idempotency.store(transaction, keyed, transaction.now)
             await transaction.flush()
         except asyncpg.UniqueViolationError as error:
@@ -338,7 +365,7 @@ class Units:
         async with connection.transaction():
             await failed.open()
             await self.write_tickets(failed, [failed.root], [] if refusal.code in NOT_KEPT else [failed.root])
-        self.publish([Notice("tickets", {})])
+        self.committed(failed)
         return Answer(failed.ticket_id, refusal=refusal)
 
     async def _fault(self, connection: Connection, write: Write, tell: Tell, error: Exception) -> Answer[Any]:
@@ -348,7 +375,7 @@ class Units:
         async with connection.transaction():
             await failed.open()
             await self.write_tickets(failed, [failed.root])
-        self.publish([Notice("tickets", {})])
+        self.committed(failed)
         raise Fault(failed.ticket_id) from error
 
     async def fail(self, attempt: Attempt, story: Story, code: str, message: str, pool: Pool | None = None) -> str:
@@ -362,7 +389,7 @@ class Units:
                     write.root.error_code, write.root.error_message = code, message
                     write.root.response = {"errors": [{"code": code, "message": message}]}
                     await self.write_tickets(write, [write.root])
-                self.publish([Notice("tickets", {})])
+                self.committed(write)
                 return write.ticket_id
             except (*RETRYABLE, StartOver):
                 if not tries_left:

@@ -84,3 +84,4 @@ RIVAL_ROUNDS = {"ci": 50, "full": 50, "release": 1_000}[SIZE]  # of 32 requests 
 KEYS = {"ci": 200, "full": 200, "release": 5_000}[SIZE]  # each sent 20 times
 DISCONNECTS = {"ci": 200, "full": 200, "release": 5_000}[SIZE]
 FUZZ_EXAMPLES = {"ci": 12, "full": 60, "release": 400}[SIZE]  # documents of schemathesis for each root field
+QUESTIONS = {"ci": 2_000, "full": 5_000, "release": 50_000}[SIZE]  # asked of the fast path and of stock execution

@@ -362,4 +362,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "REDIS_URL": settings.redis_url or "",
         "SESSION_SOCKETS_MAX": str(settings.session_sockets_max),
         "ADDRESS_SOCKETS_MAX": str(settings.address_sockets_max),
+        "LOG_LEVEL": settings.log_level,
+        "DRAIN_S": str(settings.drain_s),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": settings.otlp_endpoint or "",
     }

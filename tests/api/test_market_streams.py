@@ -158,7 +158,7 @@ async def test_a_filter_of_the_stream_means_what_it_means_in_the_list(api: Api) 
 
 
 async def test_matches_agrees_with_the_list_for_every_filter(api: Api, reader: Reader) -> None:
-    every = [order for _, order in (await orders.orders_page(reader, OrderFilter(), Window(first=100))).items]
+    every = [order for _, order in (await orders.ORDERS.page(reader, OrderFilter(), Window(first=100))).items]
     assert len(every) >= 10
     one = every[len(every) // 2]
     maker_id = next(order.market_maker_id for order in every if order.market_maker_id)
@@ -171,7 +171,7 @@ async def test_matches_agrees_with_the_list_for_every_filter(api: Api, reader: R
         replace(plain, statuses=[OrderStatus.FILLED, OrderStatus.OPEN]), replace(plain, statuses=[]),
         replace(plain, created_from=one.created_at), replace(plain, created_to=one.created_at),
     ):  # fmt: skip
-        listed = [order for _, order in (await orders.orders_page(reader, wanted, Window(first=100))).items]
+        listed = [order for _, order in (await orders.ORDERS.page(reader, wanted, Window(first=100))).items]
         assert listed == [order for order in every if orders.matches(order, wanted)], wanted
 
 

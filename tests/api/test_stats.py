@@ -226,7 +226,7 @@ async def test_counts_are_exact_at_every_moment_while_others_write(
         user = uuid_of(trail.users[0])
         async with reader.snapshot() as snapshot:
             for wanted in (TicketFilter(), TicketFilter(user_id=user), TicketFilter(status=TicketStatus.FAILED)):
-                rows = (await stats._source(snapshot, wanted)).rows({"status"}).subquery()
+                rows = (await stats.source_of(snapshot, wanted)).rows({"status"}).subquery()
                 (found,) = await snapshot.rows(select(func.sum(rows.c.tickets).label("n")))
                 counted = select(func.count().label("n")).where(tickets.where(wanted))
                 (expected,) = await snapshot.rows(counted.select_from(tables.ticket_logs))
