@@ -73,6 +73,7 @@ from api.filters import (
 )
 from api.ledger import AssetTransaction, TransactionConnection
 from api.objects import MarketMaker, OrderBy, Ticket, User
+from api.operations import Operations
 from api.orders import Order, Trade, orders_asked, own_trades_asked, trades_asked
 from api.pages import FILTER, ORDER, After, Before, Connection, First, Last, page_of
 from api.past import AsOf, AsOfTicket, answering, balances_of, moment_of
@@ -387,6 +388,10 @@ class Query:
             return []
         found = await db.sessions.sessions_of(info.context.reader, wanted)
         return [Session.of(one, is_current=one.id == caller.session.id) for one in found]
+
+    @query(Policy.ADMIN, "How the process that answers is, and its servers: what is open, what waits, what lags.")
+    async def operations(self, info: Info) -> Operations:
+        return await Operations.look(info.context.services)
 
     @query(Policy.SIGNED_IN, "What holds for the whole market.")
     async def settings(self, info: Info) -> Settings:

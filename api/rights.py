@@ -62,6 +62,10 @@ SIGHTS: Final[dict[str, dict[Sight, str]]] = {
         Sight.OWN: "user",
         Sight.OVERSIGHT: "marketMaker",
     },
+    "Operations": {
+        Sight.OPEN: "schemaState isRedisConnected sealingAlarm sealLagSeconds sealedLeaves sockets deskQueue streams"
+        " pools",
+    },
     "Order": {
         Sight.OPEN: "id certificateType side orderType timeInForce price quantity filledQuantity remainingQuantity"
         " averagePrice status cancelReason priority createdAt updatedAt ticketId trades",
@@ -74,9 +78,11 @@ SIGHTS: Final[dict[str, dict[Sight, str]]] = {
     "OrderBookDelta": {Sight.OPEN: "sequence previousSequence changes checksum at"},
     "OrderBookHeartbeat": {Sight.OPEN: "sequence at"},
     "OrderBookSnapshot": {Sight.OPEN: "book reason"},
+    "PoolState": {Sight.OPEN: "name openConnections usedConnections maxConnections"},
     "PriceLevel": {Sight.OPEN: "price quantity orderCount cumulativeQuantity"},
     "Session": {Sight.OPEN: "id user createdAt lastSeenAt expiresAt ipAddress userAgent isCurrent"},
     "Settings": {Sight.OPEN: "priceBandPercent publicMarketData haltedCertificates"},
+    "StreamState": {Sight.OPEN: "certificateType lagSeconds behindEvents"},
     "Ticket": {
         Sight.OPEN: "id ticketId timestamp actionType status summary errorCode errorMessage entityType entityId"
         " ipAddress userAgent sessionId durationMs relatedTicketIds tags digest sealedAt user marketMaker"

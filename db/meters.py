@@ -42,6 +42,7 @@ SPOOLED = Counter(
     "Attempts kept on disk since no database answered; each becomes a FAILED ticket later.",
     registry=REGISTRY,
 )
+_FAILED, _SUCCEEDED = TICKETS.labels(TicketStatus.FAILED), TICKETS.labels(TicketStatus.SUCCESS)
 AUDIT_S = Histogram(
     "carbondesk_audit_seconds",
     "Time that auditing added to one transaction: tickets worded, digests computed, rows handed to PostgreSQL.",
@@ -61,7 +62,5 @@ def timed(histogram: Histogram) -> Iterator[None]:
 def count_tickets(drafts: Sequence[Draft]) -> None:
     """Count tickets that are committed."""
     failed = sum(draft.error_code is not None for draft in drafts)
-    if failed:
-        TICKETS.labels(TicketStatus.FAILED).inc(failed)
-    if failed < len(drafts):
-        TICKETS.labels(TicketStatus.SUCCESS).inc(len(drafts) - failed)
+    _FAILED.inc(failed)
+    _SUCCEEDED.inc(len(drafts) - failed)

@@ -115,7 +115,7 @@ class Pool:
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record], name: str) -> None:
         self._pool = pool
         self.name = name
-        self._commit_s = meters.COMMIT_S.labels(name)
+        self.commit_s = meters.COMMIT_S.labels(name)
 
     @classmethod
     async def open(cls, url: str, *, role: str | None, size_max: int, name: str) -> Pool:
@@ -185,7 +185,7 @@ class Pool:
                 with suppress(*LOST):  # the server rolls back what it lost
                     await connection.execute("ROLLBACK")
                 raise
-            with meters.timed(self._commit_s):
+            with meters.timed(self.commit_s):
                 await connection.execute("COMMIT")
 
     async def fetch(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
@@ -315,7 +315,7 @@ class Units:
             write.root.story = tell(attempt.request, outcome)
             write.root.response = as_json(outcome)
             await self.write_tickets(write, [write.root, *write.drafts], [write.root])
-            with meters.timed(meters.COMMIT_S.labels(self.pool.name)):
+            with meters.timed(self.pool.commit_s):
                 await transaction.commit()  # checks the deferred keys, so it can fail like any other statement
         except (*RETRYABLE, *LOST, StartOver):
             await _rollback(transaction)

@@ -255,7 +255,7 @@ def test_the_proxy_knows_the_replicas_asks_their_readiness_and_hides_the_figures
     caddyfile = (ROOT / "deploy" / "Caddyfile").read_text()
     assert f"reverse_proxy {' '.join(f'{name}:8000' for name in API)} {{" in caddyfile
     assert "health_uri /readyz" in caddyfile
-    assert re.search(r"@inside path /metrics\n\s*respond @inside 404", caddyfile)
+    assert re.search(r"@inside path /metrics /readyz\n\s*respond @inside 404", caddyfile)
 
 
 # ------------------------------------------------------------------------------------------------------------- secrets

@@ -131,6 +131,25 @@ async def test_readiness_says_what_stands_and_what_lags(api: Api, settings: Sett
     assert (await samples(api))["carbondesk_sealed_leaves", ()] > 0
 
 
+async def test_admins_see_the_same_through_graphql_and_nobody_else(api: Api) -> None:
+    document = """{ operations { schemaState isRedisConnected sealingAlarm sealLagSeconds sealedLeaves sockets deskQueue
+      streams { certificateType lagSeconds behindEvents } pools { name openConnections usedConnections maxConnections }
+    } }"""
+    found = (await api.ask(document))["operations"]
+    said = (await get(api, "/readyz")).json()
+    assert (found["schemaState"], found["isRedisConnected"], found["sealingAlarm"]) == (said["schema"], True, None)
+    assert (found["sockets"], found["deskQueue"]) == (said["sockets"], said["deskQueue"])
+    assert found["sealedLeaves"] == (await samples(api))["carbondesk_sealed_leaves", ()]
+    assert [one["certificateType"] for one in found["streams"]] == ["CEA", "EUA"]
+    assert all(one["lagSeconds"] < 10 and one["behindEvents"] == 0 for one in found["streams"])
+    pools = {one["name"]: one for one in found["pools"]}
+    assert set(pools) >= {"write", "desk", "callers", "read", "export"}
+    assert all(one["usedConnections"] <= one["openConnections"] <= one["maxConnections"] for one in pools.values())
+    trader = await api.trader()
+    (denied,) = (await api.ask(document, trader.token)).errors
+    assert denied["extensions"]["code"] == "FORBIDDEN"
+
+
 async def test_a_process_before_an_old_schema_is_not_ready_and_one_before_a_newer_is(api: Api) -> None:
     ((newest,),) = await api.sql("SELECT version_num FROM alembic_version")
     try:
