@@ -7,6 +7,16 @@ import {
   redirect,
 } from '@tanstack/react-router'
 import { session } from './client'
+import {
+  DEPOSITS_NAMES,
+  KYC_NAMES,
+  TRADES_NAMES,
+  USERS_NAMES,
+  type DepositsSearch,
+  type KycSearch,
+  type TradesSearch,
+  type UsersSearch,
+} from './officePaths'
 import { LoginPage } from './pages/LoginPage'
 import { NotFoundPage } from './pages/NotFoundPage'
 import { FaultPage } from './parts/FaultPage'
@@ -18,15 +28,26 @@ import {
   parseSearch,
   returnPath,
   stringifySearch,
+  texts,
   type LoginSearch,
-  type TicketsSearch,
 } from './paths'
 
 const MarketOrdersPage = lazyRouteComponent(() => import('./pages/MarketOrdersPage'), 'MarketOrdersPage')
 const MarketMakersPage = lazyRouteComponent(() => import('./pages/MarketMakersPage'), 'MarketMakersPage')
 const MarketMakerPage = lazyRouteComponent(() => import('./pages/MarketMakerPage'), 'MarketMakerPage')
 const TradingPage = lazyRouteComponent(() => import('./pages/TradingPage'), 'TradingPage')
-const TicketsPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'TicketsPage')
+const LoggingOverviewPage = lazyRouteComponent(() => import('./pages/LoggingOverviewPage'), 'LoggingOverviewPage')
+const AllTicketsPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'AllTicketsPage')
+const MakerActionsPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'MakerActionsPage')
+const FailedActionsPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'FailedActionsPage')
+const SearchPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'SearchPage')
+const TicketPage = lazyRouteComponent(() => import('./pages/TicketPage'), 'TicketPage')
+
+const UsersPage = lazyRouteComponent(() => import('./pages/UsersPage'), 'UsersPage')
+const KycPage = lazyRouteComponent(() => import('./pages/KycPage'), 'KycPage')
+const DepositsPage = lazyRouteComponent(() => import('./pages/DepositsPage'), 'DepositsPage')
+const SettlementPage = lazyRouteComponent(() => import('./pages/SettlementPage'), 'SettlementPage')
+const SettingsPage = lazyRouteComponent(() => import('./pages/SettingsPage'), 'SettingsPage')
 
 const root = createRootRoute({
   component: () => (
@@ -99,19 +120,54 @@ const marketMaker = createRoute({
   component: MarketMakerPage,
 })
 
+// Lists of tickets: tickets/search.ts reads their addresses; parameters that it does not know are kept.
 const logging = createRoute({
   getParentRoute: () => desk,
   path: 'logging',
   beforeLoad: () => {
-    throw redirect({ to: '/logging/tickets', replace: true })
+    throw redirect({ to: '/logging/overview', replace: true })
   },
+})
+
+const loggingOverview = createRoute({
+  getParentRoute: () => desk,
+  path: 'logging/overview',
+  validateSearch: texts,
+  component: LoggingOverviewPage,
 })
 
 const tickets = createRoute({
   getParentRoute: () => desk,
   path: 'logging/tickets',
-  validateSearch: (search): TicketsSearch => only(search, 'status', 'action', 'ticket'),
-  component: TicketsPage,
+  validateSearch: texts,
+  component: AllTicketsPage,
+})
+
+const makerActions = createRoute({
+  getParentRoute: () => desk,
+  path: 'logging/mm-actions',
+  validateSearch: texts,
+  component: MakerActionsPage,
+})
+
+const failedActions = createRoute({
+  getParentRoute: () => desk,
+  path: 'logging/failed',
+  validateSearch: texts,
+  component: FailedActionsPage,
+})
+
+const searchTickets = createRoute({
+  getParentRoute: () => desk,
+  path: 'logging/search',
+  validateSearch: texts,
+  component: SearchPage,
+})
+
+const ticketPage = createRoute({
+  getParentRoute: () => desk,
+  path: 'logging/tickets/$ticketId',
+  component: TicketPage,
 })
 
 /** The short address of a ticket, for mails and chats. */
@@ -119,9 +175,47 @@ const ticket = createRoute({
   getParentRoute: () => desk,
   path: 't/$ticketId',
   beforeLoad: ({ params }) => {
-    throw redirect({ to: '/logging/tickets', search: { ticket: params.ticketId }, replace: true })
+    throw redirect({ to: '/logging/tickets/$ticketId', params, replace: true })
   },
 })
+
+const people = createRoute({
+  getParentRoute: () => desk,
+  path: 'people',
+  beforeLoad: () => {
+    throw redirect({ to: '/people/users', replace: true })
+  },
+})
+
+const users = createRoute({
+  getParentRoute: () => desk,
+  path: 'people/users',
+  validateSearch: (search): UsersSearch => only(search, ...USERS_NAMES),
+  component: UsersPage,
+})
+
+const kyc = createRoute({
+  getParentRoute: () => desk,
+  path: 'people/kyc',
+  validateSearch: (search): KycSearch => only(search, ...KYC_NAMES),
+  component: KycPage,
+})
+
+const deposits = createRoute({
+  getParentRoute: () => desk,
+  path: 'people/deposits',
+  validateSearch: (search): DepositsSearch => only(search, ...DEPOSITS_NAMES),
+  component: DepositsPage,
+})
+
+const settlement = createRoute({
+  getParentRoute: () => desk,
+  path: 'settlement',
+  validateSearch: (search): TradesSearch => only(search, ...TRADES_NAMES),
+  component: SettlementPage,
+})
+
+const settings = createRoute({ getParentRoute: () => desk, path: 'settings', component: SettingsPage })
 
 export const router = createRouter({
   routeTree: root.addChildren([
@@ -131,7 +225,9 @@ export const router = createRouter({
       marketOrders,
       trading,
       marketMakers, marketMaker,
-      logging, tickets, ticket,
+      logging, loggingOverview, tickets, makerActions, failedActions, searchTickets, ticketPage, ticket,
+      people, users, kyc, deposits,
+      settlement, settings,
     ]),
   ]),
   parseSearch: (text) => parseSearch(text),

@@ -1,6 +1,7 @@
 import { useMemo } from 'react'
 import { formatInstant, words } from '../format'
 import { useZone } from '../preferences'
+import { readTickets } from '../tickets/search'
 import { DataTable, type Column } from '../ui/DataTable'
 import { EmptyNote } from '../ui/Notes'
 import { Panel } from '../ui/Page'
@@ -12,9 +13,9 @@ import { useTickets } from './useTickets'
 /** List the tickets of one market maker as they are written. */
 export function MakerTickets({ makerId }: { makerId: string }) {
   const zone = useZone()
-  const [view, feed] = useTickets(useMemo(() => ({ marketMakerId: makerId }), [makerId]))
+  const [view, feed] = useTickets(useMemo(() => readTickets({ mm: makerId }), [makerId]))
   const columns: readonly Column<TicketEntry>[] = [
-    { id: 'time', header: zone === 'utc' ? 'Time UTC' : 'Time', width: 212, card: 'start', cell: ({ timestamp }) => formatInstant(timestamp, zone) },
+    { id: 'time', header: zone === 'utc' ? 'Time UTC' : 'Time', width: 226, card: 'start', cell: ({ timestamp }) => formatInstant(timestamp, zone) },
     { id: 'ticket', header: 'Ticket', width: 160, card: 'title', cell: ({ ticketId }) => <TicketLink id={ticketId} /> },
     { id: 'action', header: 'Action', width: 180, cell: ({ actionType }) => words(actionType) },
     { id: 'status', header: 'Status', width: 100, card: 'mark', cell: ({ status }) => <TicketStatusMark status={status} /> },

@@ -4,10 +4,10 @@ import { columnVisibilityFeature, tableFeatures, useTable, type ColumnDef } from
 import { useWindowVirtualizer } from '@tanstack/react-virtual'
 import { useEffect, useLayoutEffect, useMemo, useRef, useState, type MouseEvent, type ReactNode, type RefObject } from 'react'
 import { formatCount } from '../format'
+import { useKeys, type Binding } from '../keyboard'
 import type { Problem } from '../problem'
 import { Icon } from './icons'
 import { ProblemNote } from './Notes'
-import { useKeys } from './useKeys'
 import styles from './DataTable.module.css'
 
 const SKELETON_ROWS = 12
@@ -119,14 +119,14 @@ export function DataTable<Row>(props: Props<Row>) {
     if (!next.delete(keyOf(row))) next.add(keyOf(row))
     props.onSelect(next)
   }
-  useKeys({
-    '/': () => document.querySelector<HTMLElement>('[data-search]')?.focus(),
-    j: () => move(1),
-    k: () => move(-1),
-    x: activeRow && props.onSelect && (() => toggle(activeRow)),
-    e: props.exportRows,
-    r: again,
-  })
+  useKeys('List', [
+    { keys: '/', does: 'Search', run: () => document.querySelector<HTMLElement>('[data-search]')?.focus() },
+    { keys: 'j', does: 'Next row', run: () => move(1) },
+    { keys: 'k', does: 'Row before', run: () => move(-1) },
+    ...optional('x', 'Choose the row', props.onSelect && (() => activeRow && toggle(activeRow))),
+    ...optional('e', 'Export', props.exportRows),
+    ...optional('r', 'Read again', again),
+  ])
 
   if (phase === 'ready' && rows.length === 0 && !problem) return <>{props.empty}</>
   const selectable = props.onSelect ? rows.filter((row) => props.selectable?.(row) !== false) : []
@@ -222,6 +222,10 @@ export function DataTable<Row>(props: Props<Row>) {
       )}
     </>
   )
+}
+
+function optional(keys: string, does: string, run: (() => void) | undefined): Binding[] {
+  return run ? [{ keys, does, run }] : []
 }
 
 interface RowProps<Row> {
