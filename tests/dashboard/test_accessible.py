@@ -9,13 +9,13 @@ from typing import Final
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect
+from playwright.sync_api import ViewportSize, expect
 
 from .conftest import Desk
 
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 ROUTES: Final = Path(__file__).parents[2] / "dashboard" / "src" / "routes.tsx"
-TELEPHONE: Final = {"width": 320, "height": 640}  # WCAG 1.4.10: what is read needs one direction of scrolling
+TELEPHONE: Final[ViewportSize] = {"width": 320, "height": 640}  # WCAG 1.4.10: what is read needs one direction of scrolling
 
 
 def routes() -> set[str]:
