@@ -26,7 +26,7 @@ export function tsvOf(columns: readonly string[], rows: readonly Readonly<Record
 export function textOf(value: unknown): string {
   if (value === null || value === undefined) return ''
   if (typeof value === 'string') return value
-  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+  return JSON.stringify(value)
 }
 
 function cell(value: unknown): string {

@@ -36,6 +36,7 @@ export const TICKET_ID = /^TKT-\d{4}-\d{6,}$/
 
 /** A query string as it stands in the address: one text per name. */
 export type Search = Record<string, string | undefined>
+export type QuerySearch = { id?: string | undefined; q?: string | undefined }
 export type LoginSearch = { to?: string }
 
 /** Take a query string apart. The last of a repeated name wins. */

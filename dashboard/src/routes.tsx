@@ -30,6 +30,7 @@ import {
   stringifySearch,
   texts,
   type LoginSearch,
+  type QuerySearch,
 } from './paths'
 
 const MarketOrdersPage = lazyRouteComponent(() => import('./pages/MarketOrdersPage'), 'MarketOrdersPage')
@@ -41,6 +42,7 @@ const AllTicketsPage = lazyRouteComponent(() => import('./pages/TicketsPage'), '
 const MakerActionsPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'MakerActionsPage')
 const FailedActionsPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'FailedActionsPage')
 const SearchPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'SearchPage')
+const QueryPage = lazyRouteComponent(() => import('./query/QueryPage'), 'QueryPage')
 const TicketPage = lazyRouteComponent(() => import('./pages/TicketPage'), 'TicketPage')
 
 const UsersPage = lazyRouteComponent(() => import('./pages/UsersPage'), 'UsersPage')
@@ -170,6 +172,13 @@ const ticketPage = createRoute({
   component: TicketPage,
 })
 
+const query = createRoute({
+  getParentRoute: () => desk,
+  path: 'query',
+  validateSearch: (search): QuerySearch => only(search, 'id', 'q'),
+  component: QueryPage,
+})
+
 /** The short address of a ticket, for mails and chats. */
 const ticket = createRoute({
   getParentRoute: () => desk,
@@ -227,7 +236,7 @@ export const router = createRouter({
       marketMakers, marketMaker,
       logging, loggingOverview, tickets, makerActions, failedActions, searchTickets, ticketPage, ticket,
       people, users, kyc, deposits,
-      settlement, settings,
+      settlement, settings, query,
     ]),
   ]),
   parseSearch: (text) => parseSearch(text),

@@ -29,6 +29,14 @@ const DEPOSITS = {
   total: { query: DepositsTotal, read: (data) => data.deposits },
 } satisfies List<DepositEntry, never, ResultOf<typeof DepositsQuery>, ResultOf<typeof DepositsTotal>>
 
+// What the chosen status says of every row already, or cannot say yet.
+const HIDDEN: Record<ReturnType<typeof readDepositsSearch>['status'], ReadonlySet<string>> = {
+  PENDING: new Set(['status', 'reason']),
+  APPROVED: new Set(['status', 'decide']),
+  REJECTED: new Set(['status', 'decide']),
+  ALL: new Set(['reason']),
+}
+
 type Asked = { deposit: DepositEntry; decision: 'credit' | 'reject' }
 
 /** List the bank transfers that traders announced; credit what has come and reject the rest. */
@@ -62,6 +70,7 @@ export function DepositsPage() {
           {...pages}
           label="Deposits"
           columns={columnsOf(zone, (deposit, decision) => setAsked({ deposit, decision }))}
+          hidden={HIDDEN[status]}
           keyOf={(row) => row.id}
           again={() => void pages.again()}
           more={() => void pages.more()}
@@ -129,7 +138,7 @@ const TONES = { PENDING: 'warn', APPROVED: 'ok', REJECTED: 'fail' } as const
 function columnsOf(zone: Zone, ask: (deposit: DepositEntry, decision: Asked['decision']) => void): Column<DepositEntry>[] {
   return [
     { id: 'reference', header: 'Reference', isRowHeader: true, card: 'title', cell: ({ reference }) => reference },
-    { id: 'amount', header: 'EUR', numeric: true, card: 'mark', width: 150, cell: ({ amount }) => formatAmount(amount, 'EUR') },
+    { id: 'amount', header: 'EUR', numeric: true, card: 'mark', width: 130, cell: ({ amount }) => formatAmount(amount, 'EUR') },
     { id: 'user', header: 'Trader', card: 'line', cell: ({ user }) => user && <route.Link to="/people/users" search={{ user: user.id }}>{user.name}</route.Link> },
     {
       id: 'status', header: 'Status', card: 'line', width: 130,
@@ -140,9 +149,9 @@ function columnsOf(zone: Zone, ask: (deposit: DepositEntry, decision: Asked['dec
       cell: ({ createdAt }) => formatInstant(createdAt, zone),
     },
     { id: 'reason', header: 'Decision', from: 'wide', cell: ({ decidedBy, reason }) => [decidedBy?.name, reason].filter(Boolean).join(': ') },
-    { id: 'ticket', header: 'Ticket', width: 160, cell: ({ ticketId }) => <TicketLink id={ticketId} /> },
+    { id: 'ticket', header: 'Ticket', width: 155, cell: ({ ticketId }) => <TicketLink id={ticketId} /> },
     {
-      id: 'decide', header: 'Decide', width: 190, card: 'whole',
+      id: 'decide', header: 'Decide', width: 205, card: 'whole',
       cell: (deposit) =>
         deposit.status === 'PENDING' && (
           <span className={styles.pair}>

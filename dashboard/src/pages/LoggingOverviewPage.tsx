@@ -93,7 +93,7 @@ export function LoggingOverviewPage() {
       <div className={styles.cards}>
         <Card title="Actions" value={stats && formatCount(stats.totalActions)} change={past && stats && relative(stats.totalActions, past.totalActions)}
           line={stats?.actionsOverTime.map((bar) => bar.successCount + bar.failedCount)} to="/logging/tickets" search={search} />
-        <Card title="Success" value={stats && formatPercent(stats.successRate)} change={past && stats && points(stats.successRate, past.successRate)}
+        <Card title="Success" value={stats && formatPercent(stats.successRate)} change={past && stats && (past.totalActions === 0 ? 'none before' : points(stats.successRate, past.successRate))}
           line={stats?.actionsOverTime.map((bar) => bar.successCount)} to="/logging/tickets" search={{ ...search, status: 'SUCCESS' }} />
         <Card title="Failed" value={stats && formatCount(stats.failedCount)} change={past && stats && relative(stats.failedCount, past.failedCount)} tone="fail"
           line={stats?.actionsOverTime.map((bar) => bar.failedCount)} to="/logging/failed" search={search} />

@@ -1,6 +1,6 @@
 import { Button, Textarea, TextInput } from '@mantine/core'
 import { useState } from 'react'
-import { isDecimal, isMultiple, unitsOf } from '../decimal'
+import { compare, isMultiple, readDecimal, unitsOf } from '../decimal'
 import { formatPrice, formatQuantity, formatTime, NOTHING } from '../format'
 import { useZone } from '../preferences'
 import { ConfirmModal } from '../ui/Confirm'
@@ -97,9 +97,11 @@ function ReferencePrice({ certificate: { certificateType, referencePrice }, chan
     done: ({ certificate }) => ({ title: 'Reference price set', detail: `${certificateType} ${formatPrice(certificate?.referencePrice)} EUR` }),
     failed: 'Reference price not set',
   })
-  const fits = isDecimal(price) && unitsOf(price) > 0n && isMultiple(price, '0.01')
+  const asked = readDecimal(price)
+  const fits = asked !== undefined && unitsOf(asked) > 0n && isMultiple(asked, '0.01')
   const send = async () => {
-    const outcome = await submit(() => ({ certificateType, price }))
+    if (asked === undefined || !fits) return
+    const outcome = await submit(() => ({ certificateType, price: asked }))
     if (outcome?.kind === 'done') changed()
   }
   return (
@@ -107,7 +109,7 @@ function ReferencePrice({ certificate: { certificateType, referencePrice }, chan
       className={styles.row}
       onSubmit={(event) => {
         event.preventDefault()
-        if (fits) void send()
+        void send()
       }}
     >
       <DecimalField
@@ -115,7 +117,7 @@ function ReferencePrice({ certificate: { certificateType, referencePrice }, chan
         description="The middle of the price band; orders in the book stay."
         error={price !== '' && !fits ? 'A price above 0 with 2 decimals at most.' : (errorOf('price') ?? failure?.message)}
       />
-      <Button type="submit" variant="default" loading={busy} disabled={!fits || price === referencePrice}>
+      <Button type="submit" variant="default" loading={busy} disabled={!fits || (referencePrice !== null && compare(asked, referencePrice) === 0)}>
         Set price
       </Button>
     </form>
@@ -138,13 +140,15 @@ function Rules({ certificate, changed }: Pick<Props, 'certificate' | 'changed'>)
     failed: 'Certificate not changed',
   })
   const set = (part: Partial<typeof draft>) => setDraft({ ...draft, ...part })
+  const tickSize = readDecimal(draft.tickSize)
+  const lotSize = readDecimal(draft.lotSize)
   const input = {
     ...(draft.name.trim() !== certificate.name && { name: draft.name.trim() }),
     ...(draft.description !== (certificate.description ?? '') && { description: draft.description }),
-    ...(draft.tickSize !== certificate.tickSize && { tickSize: draft.tickSize }),
-    ...(draft.lotSize !== certificate.lotSize && { lotSize: draft.lotSize }),
+    ...(tickSize !== undefined && compare(tickSize, certificate.tickSize) !== 0 && { tickSize }),
+    ...(lotSize !== undefined && compare(lotSize, certificate.lotSize) !== 0 && { lotSize }),
   }
-  const fits = isDecimal(draft.tickSize) && isDecimal(draft.lotSize) && draft.name.trim() !== ''
+  const fits = tickSize !== undefined && lotSize !== undefined && draft.name.trim() !== ''
   const send = async () => {
     const outcome = await submit(() => ({ certificateType, input }))
     if (outcome?.kind === 'done') changed()
@@ -164,8 +168,8 @@ function Rules({ certificate, changed }: Pick<Props, 'certificate' | 'changed'>)
         onChange={(event) => set({ description: event.currentTarget.value })}
       />
       <div className={styles.row}>
-        <DecimalField label="Tick" value={draft.tickSize} change={(tickSize) => set({ tickSize })} places={2} unit="EUR" error={errorOf('tickSize')} />
-        <DecimalField label="Lot" value={draft.lotSize} change={(lotSize) => set({ lotSize })} places={0} error={errorOf('lotSize')} />
+        <DecimalField label="Tick" value={draft.tickSize} change={(text) => set({ tickSize: text })} places={2} unit="EUR" error={errorOf('tickSize')} />
+        <DecimalField label="Lot" value={draft.lotSize} change={(text) => set({ lotSize: text })} places={0} error={errorOf('lotSize')} />
       </div>
       <p className={styles.note}>The grid changes only while every open order is on the new one; the refusal says how many are not. Halt first.</p>
       <div className={styles.buttons}>

@@ -1,6 +1,6 @@
 import { Button } from '@mantine/core'
 import { useState } from 'react'
-import { compare, isDecimal, unitsOf } from '../decimal'
+import { compare, readDecimal, unitsOf } from '../decimal'
 import { formatDecimal } from '../format'
 import { ConfirmModal } from '../ui/Confirm'
 import { DecimalField } from '../ui/DecimalField'
@@ -45,8 +45,10 @@ export function MarketRules({ settings, changes, changed }: Props) {
     clear()
     setAsked(undefined)
   }
-  const next = draft.trim() === '' ? null : draft.trim()
-  const fits = next === null || (isDecimal(next) && unitsOf(next) > 0n && compare(next, BAND_PERCENT_MAX) <= 0)
+  const read = draft.trim() === '' ? null : readDecimal(draft)
+  const fits = read === null || (read !== undefined && unitsOf(read) > 0n && compare(read, BAND_PERCENT_MAX) <= 0)
+  const next = read ?? null
+  const isSame = next === null ? band === null : band !== null && compare(next, band) === 0
   return (
     <Panel label="Whole market" className={styles.card}>
       <div className={styles.cardHead}>
@@ -67,7 +69,7 @@ export function MarketRules({ settings, changes, changed }: Props) {
               description="How far from its reference price a certificate may trade. Empty: no band."
               error={fits ? undefined : 'Above 0 and up to 100, or empty.'}
             />
-            <Button type="submit" variant="default" disabled={!fits || next === band}>Set band…</Button>
+            <Button type="submit" variant="default" disabled={!fits || isSame}>Set band…</Button>
           </form>
           <div>
             <Button variant="default" className={isPublic ? (styles.danger ?? '') : ''} onClick={() => setAsked('public')}>
