@@ -1,6 +1,5 @@
 import { Button, Loader, Popover, Select } from '@mantine/core'
 import { useNavigate, useSearch } from '@tanstack/react-router'
-import type { TadaDocumentNode } from 'gql.tada'
 import { lazy, Suspense, useCallback, useEffect, useRef, useState, type FormEvent } from 'react'
 import { desk } from '../client'
 import { formatCount } from '../format'
@@ -263,7 +262,7 @@ function stream(
   const startedAt = performance.now()
   let rows: Row[] = []
   let columns: string[] = []
-  return desk.connection.follow(operation.document as TadaDocumentNode<unknown, Record<string, unknown>>, () => variables, {
+  return desk.connection.follow(operation.document, () => variables, {
     next: (data: unknown) => {
       const found = rowsOf(data)
       rows = [...found.rows, ...rows].slice(0, STREAMED_ROWS_MAX)
