@@ -11,10 +11,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.origin import Network, host_of, is_forwarded_secure
 
 # Scripts come from our own files only. Styles may be inline: Mantine writes the variables of its theme into a
-# style element when the page starts. `connect-src 'self'` covers the web socket too.
+# style element when the page starts. `connect-src 'self'` covers the web socket too. Frames show what the page itself
+# has read and typed, a KYC document as application/pdf, and no address.
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; "
+    "font-src 'self'; connect-src 'self'; frame-src blob:; manifest-src 'self'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
 )
 

@@ -93,7 +93,7 @@ export function useKeys(title: string, bindings: readonly Binding[], { on = true
 
 /** Write keys for people: `mod+Enter` → Ctrl Enter. */
 export function keysForPeople(keys: string): string[] {
-  return keys.split(/[ +](?=.)/).map((key) => NAMES[key] ?? key)
+  return keys.split(/[ +](?=.)/).map((key, index, all) => NAMES[key] ?? (all[0] === 'mod' && index > 0 ? key.toUpperCase() : key))
 }
 
 const NAMES: Record<string, string> = {

@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest'
 import {
   only,
   parseSearch,
-  readBookSearch,
   returnPath,
   stringifySearch,
 } from './paths'
@@ -13,16 +12,6 @@ describe('addresses', () => {
     expect(stringifySearch(search)).toBe('?action=MM_CREATED,MM_DELETED&from=2026-01-19T10:00:00Z&q=a+b%26c')
     expect(parseSearch(stringifySearch(search))).toEqual(search)
     expect(stringifySearch({ status: undefined, action: '' })).toBe('')
-  })
-
-  it('of the book name a certificate and a number of levels', () => {
-    expect(readBookSearch({})).toEqual({ certificateType: 'CEA', rows: undefined, ignored: [] })
-    expect(readBookSearch({ cert: 'eua', rows: '10' })).toEqual({ certificateType: 'EUA', rows: 10, ignored: [] })
-    expect(readBookSearch({ cert: 'XXX', rows: '7' })).toMatchObject({
-      certificateType: 'CEA',
-      rows: undefined,
-      ignored: ['rows=7', 'cert=XXX'],
-    })
   })
 
   it('keep only text under known names', () => {

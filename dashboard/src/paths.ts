@@ -6,7 +6,6 @@ export type ActionType = Enum<'ActionType'>
 export type EntityType = Enum<'EntityType'>
 
 export const CERTIFICATE_TYPES = ['CEA', 'EUA'] as const satisfies readonly CertificateType[]
-export const BOOK_ROWS = [10, 20] as const
 
 /** Every action, under the heading it is looked for. A missing one is a type error below. */
 export const ACTION_TYPES = {
@@ -37,27 +36,8 @@ export const TICKET_ID = /^TKT-\d{4}-\d{6,}$/
 
 /** A query string as it stands in the address: one text per name. */
 export type Search = Record<string, string | undefined>
-export type BookSearch = { cert?: string | undefined; rows?: string | undefined }
 export type QuerySearch = { id?: string | undefined; q?: string | undefined }
 export type LoginSearch = { to?: string }
-
-export interface BookState {
-  certificateType: CertificateType
-  /** Undefined: as many as the screen has room for. */
-  rows: (typeof BOOK_ROWS)[number] | undefined
-  ignored: string[]
-}
-
-/** Read what an address of the order book asks for; what makes no sense is named, never obeyed. */
-export function readBookSearch(search: BookSearch): BookState {
-  const ignored: string[] = []
-  const wantedRows = pick(search, 'rows', BOOK_ROWS.map(String), ignored)
-  return {
-    certificateType: pick(search, 'cert', CERTIFICATE_TYPES, ignored) ?? 'CEA',
-    rows: BOOK_ROWS.find((rows) => String(rows) === wantedRows),
-    ignored,
-  }
-}
 
 /** Take a query string apart. The last of a repeated name wins. */
 export function parseSearch(text: string): Search {
@@ -88,7 +68,8 @@ export function returnPath(to: string | undefined): string {
   return to && /^\/(?![/\\])/.test(to) && !to.startsWith('/login') ? to : '/'
 }
 
-function pick<Value extends string>(
+/** Read one of some values; another one is named as ignored. */
+export function pick<Value extends string>(
   search: Search,
   name: string,
   values: readonly Value[],

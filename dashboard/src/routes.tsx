@@ -7,24 +7,36 @@ import {
   redirect,
 } from '@tanstack/react-router'
 import { session } from './client'
+import {
+  DEPOSITS_NAMES,
+  KYC_NAMES,
+  TRADES_NAMES,
+  USERS_NAMES,
+  type DepositsSearch,
+  type KycSearch,
+  type TradesSearch,
+  type UsersSearch,
+} from './officePaths'
 import { LoginPage } from './pages/LoginPage'
 import { NotFoundPage } from './pages/NotFoundPage'
 import { FaultPage } from './parts/FaultPage'
 import { Shell } from './parts/Shell'
 import { Toasts } from './parts/Toasts'
+import type { AccountSearch, BookSearch, MakerSearch, MakersSearch } from './marketPaths'
 import {
   only,
   parseSearch,
   returnPath,
   stringifySearch,
   texts,
-  type BookSearch,
   type LoginSearch,
   type QuerySearch,
 } from './paths'
 
 const MarketOrdersPage = lazyRouteComponent(() => import('./pages/MarketOrdersPage'), 'MarketOrdersPage')
 const MarketMakersPage = lazyRouteComponent(() => import('./pages/MarketMakersPage'), 'MarketMakersPage')
+const MarketMakerPage = lazyRouteComponent(() => import('./pages/MarketMakerPage'), 'MarketMakerPage')
+const TradingPage = lazyRouteComponent(() => import('./pages/TradingPage'), 'TradingPage')
 const LoggingOverviewPage = lazyRouteComponent(() => import('./pages/LoggingOverviewPage'), 'LoggingOverviewPage')
 const AllTicketsPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'AllTicketsPage')
 const MakerActionsPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'MakerActionsPage')
@@ -32,6 +44,12 @@ const FailedActionsPage = lazyRouteComponent(() => import('./pages/TicketsPage')
 const SearchPage = lazyRouteComponent(() => import('./pages/TicketsPage'), 'SearchPage')
 const QueryPage = lazyRouteComponent(() => import('./query/QueryPage'), 'QueryPage')
 const TicketPage = lazyRouteComponent(() => import('./pages/TicketPage'), 'TicketPage')
+
+const UsersPage = lazyRouteComponent(() => import('./pages/UsersPage'), 'UsersPage')
+const KycPage = lazyRouteComponent(() => import('./pages/KycPage'), 'KycPage')
+const DepositsPage = lazyRouteComponent(() => import('./pages/DepositsPage'), 'DepositsPage')
+const SettlementPage = lazyRouteComponent(() => import('./pages/SettlementPage'), 'SettlementPage')
+const SettingsPage = lazyRouteComponent(() => import('./pages/SettingsPage'), 'SettingsPage')
 
 const root = createRootRoute({
   component: () => (
@@ -78,14 +96,30 @@ const home = createRoute({
 const marketOrders = createRoute({
   getParentRoute: () => desk,
   path: 'market-orders',
-  validateSearch: (search): BookSearch => only(search, 'cert', 'rows'),
+  validateSearch: (search): BookSearch => only(search, 'cert', 'rows', 'group', 'mm', 'status', 'view'),
   component: MarketOrdersPage,
+})
+
+const trading = createRoute({
+  getParentRoute: () => desk,
+  path: 'trading',
+  validateSearch: (search): BookSearch & AccountSearch =>
+    only(search, 'cert', 'rows', 'group', 'status', 'tab', 'asset', 'type', 'last'),
+  component: TradingPage,
 })
 
 const marketMakers = createRoute({
   getParentRoute: () => desk,
   path: 'market-makers',
+  validateSearch: (search): MakersSearch => only(search, 'q', 'active'),
   component: MarketMakersPage,
+})
+
+const marketMaker = createRoute({
+  getParentRoute: () => desk,
+  path: 'market-makers/$makerId',
+  validateSearch: (search): MakerSearch => only(search, 'tab', 'asset', 'type', 'last', 'status'),
+  component: MarketMakerPage,
 })
 
 // Lists of tickets: tickets/search.ts reads their addresses; parameters that it does not know are kept.
@@ -154,15 +188,55 @@ const ticket = createRoute({
   },
 })
 
+const people = createRoute({
+  getParentRoute: () => desk,
+  path: 'people',
+  beforeLoad: () => {
+    throw redirect({ to: '/people/users', replace: true })
+  },
+})
+
+const users = createRoute({
+  getParentRoute: () => desk,
+  path: 'people/users',
+  validateSearch: (search): UsersSearch => only(search, ...USERS_NAMES),
+  component: UsersPage,
+})
+
+const kyc = createRoute({
+  getParentRoute: () => desk,
+  path: 'people/kyc',
+  validateSearch: (search): KycSearch => only(search, ...KYC_NAMES),
+  component: KycPage,
+})
+
+const deposits = createRoute({
+  getParentRoute: () => desk,
+  path: 'people/deposits',
+  validateSearch: (search): DepositsSearch => only(search, ...DEPOSITS_NAMES),
+  component: DepositsPage,
+})
+
+const settlement = createRoute({
+  getParentRoute: () => desk,
+  path: 'settlement',
+  validateSearch: (search): TradesSearch => only(search, ...TRADES_NAMES),
+  component: SettlementPage,
+})
+
+const settings = createRoute({ getParentRoute: () => desk, path: 'settings', component: SettingsPage })
+
 export const router = createRouter({
   routeTree: root.addChildren([
     login,
     desk.addChildren([
       home,
       marketOrders,
-      marketMakers,
+      trading,
+      marketMakers, marketMaker,
       logging, loggingOverview, tickets, makerActions, failedActions, searchTickets, ticketPage, ticket,
-      query,
+      people, users, kyc, deposits,
+      settlement, settings, query,
     ]),
   ]),
   parseSearch: (text) => parseSearch(text),
