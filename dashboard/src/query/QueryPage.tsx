@@ -101,7 +101,7 @@ export function QueryPage() {
       },
       Number(cap),
       abort.signal,
-      ({ rows, pages: count }) => setWork({ stop: () => abort.abort(), progress: `${formatCount(rows.length)} rows, ${formatCount(count)} pages` }),
+      (rows, pages) => setWork({ stop: () => abort.abort(), progress: `${formatCount(rows)} rows, ${formatCount(pages)} pages` }),
     )
     setWork(undefined)
     setProblem(pages.failure)
