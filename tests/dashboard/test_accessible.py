@@ -48,7 +48,11 @@ def settle(desk: Desk) -> None:
 def violations(desk: Desk) -> list[str]:
     """Name what axe finds on the page as it is now."""
     found = Axe().run(desk.page, options=RULES).response["violations"]
-    return [f"{fault['id']}: {node['html']}" for fault in found for node in fault["nodes"]]
+    return [
+        f"{fault['id']}: {node['html']} {[check['message'] for check in node['any']]}"
+        for fault in found
+        for node in fault["nodes"]
+    ]
 
 
 def in_both_schemes(desk: Desk, place: str) -> dict[str, list[str]]:
