@@ -6,7 +6,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.PHONY: run demo test lint format schema dashboard bench verify reset lock test-release clean help
+.PHONY: run demo test lint format schema docs dashboard bench screenshots verify reset lock test-release clean help
 
 run: ## start the market: servers, API, dashboard (FLOW=1 adds simulated traders)
 	@scripts/setup run
@@ -23,7 +23,7 @@ test: ## everything: dashboard checks, then Python and the browser against real 
 	@$(PY) build_dashboard.py require
 	@$(PY) build_dashboard.py npm run --silent check
 	@$(PY) build_dashboard.py npm run --silent test
-	@CHROMIUM="$$(scripts/chromium)"; export CHROMIUM; exec $(PY) -m pytest $(ARGS)
+	@CHROMIUM="$$(scripts/chromium)"; export CHROMIUM; scripts/faketime >/dev/null || true; exec $(PY) -m pytest $(ARGS)
 
 lint: ## ruff, mypy, tsc, eslint
 	@scripts/setup dev
@@ -38,9 +38,15 @@ format: ## let ruff rewrite what it can
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-schema: ## write schema.graphql from the code
+schema: ## write schema.graphql, and what docs/ says of settings, metrics and types, from the code
 	@scripts/setup run
 	@$(PY) -m api schema --write
+	@$(PY) -m api docs --write
+
+docs: ## build the site of docs/ into site/
+	@scripts/setup dev
+	@$(PY) -m mkdocs build --strict --quiet
+	@echo "site/index.html"
 
 dashboard: ## build the dashboard if its sources changed
 	@scripts/setup run
@@ -51,6 +57,12 @@ bench: ## run one figure: make bench NAME=orders (no NAME lists them)
 	@scripts/setup dev
 	@if [ -n "$(NAME)" ]; then exec $(PY) -m bench.$(NAME) $(ARGS); \
 	else ls bench/*.py | sed -E 's|bench/(.*)\.py|make bench NAME=\1|'; fi
+
+screenshots: ## take the pictures of docs/screenshots anew
+	@scripts/setup dev
+	@if $(PY) build_dashboard.py lacks-node; then scripts/setup node; fi
+	@$(PY) build_dashboard.py require
+	@CHROMIUM="$$(scripts/chromium)"; export CHROMIUM; exec $(PY) -m scripts.screenshots
 
 verify: ## recompute every law of the running market from its rows
 	@scripts/setup run
@@ -74,7 +86,7 @@ test-release: ## build and try the wheel, then property, race and interleaving t
 	@scripts/test-release
 
 clean: ## delete what was built or installed here, but no data
-	@rm -rf .venv api/_dashboard dashboard/node_modules dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv site api/_dashboard dashboard/node_modules dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
-from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 import db.certificates
@@ -28,16 +27,15 @@ import db.idempotency
 import db.numbers
 import db.orders
 import db.people
-import db.seal
 import db.separation
 import db.tickets
-from api import auth, kyc, logs, schema
+from api import auth, kyc, logs, metrics, readiness, schema, traces
 from api.assets import Dashboard
 from api.books import Books, read_changes, read_picture, read_sequences
 from api.context import Context, Services
 from api.errors import Code, RequestError
 from api.events import Events, cancel, supervise
-from api.exports import EXPORTS_MAX, Exports
+from api.exports import EXPORTS_MAX, STATEMENT_TIMEOUT_S, Exports
 from api.fanout import Fanout, Seat
 from api.feeds import Holdings, Journal
 from api.guard import Guard
@@ -55,17 +53,18 @@ from db.people import Callers
 from db.read import Reader
 from db.spool import Spool
 from db.transaction import Notice
-from db.unit import Pool, Units
+from db.unit import Figures, Pool, Units
 from domain.money import CertificateType
 from domain.people import Caller
 
 WRITE_CONNECTIONS_MAX = 12
 DESK_CONNECTIONS_MAX = 3  # the desk's and the numbers' own: a flood of logins cannot keep the market waiting
 CALLER_CONNECTIONS_MAX = 3  # for the look at sessions: who asks something else waits for no unit of work either
+SPARE_CONNECTIONS_MAX = 2  # for the tickets of those for whom there was no other: they are told soon, and with a ticket
 READ_CONNECTIONS_MAX = 8
+ANALYST_CONNECTIONS_MAX = 4  # their own, of the replica if there is one: they wait for each other, nobody for them
 LEASES_EVERY_S = 20.0
 KEYS_EVERY_S = 3_600.0
-READY_TIMEOUT_S = 2.0
 GARBAGE_MAX = 20_000  # objects made before a look for cycles: a batch makes some thousands, none of them in a cycle
 BY_LOGIN, BY_ROLE_SWITCH = "by login", "by role switch only"  # what /readyz says of append-only
 DASHBOARD = Path(__file__).parent / "_dashboard"
@@ -85,13 +84,10 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
     name = database_name(settings.database_url)
     url, role = settings.database_app_url or settings.database_url, f"{name}_app"
     async with contextlib.AsyncExitStack() as stack:
-        pool = await _pool(stack, url, role, WRITE_CONNECTIONS_MAX, "write")
-        desk_pool = await _pool(stack, url, role, DESK_CONNECTIONS_MAX, "desk")
-        callers = Callers(await _pool(stack, url, role, CALLER_CONNECTIONS_MAX, "callers"))
-        reader = Reader.open(url, role=role, size_max=READ_CONNECTIONS_MAX)
-        stack.push_async_callback(reader.close)
-        exporter = Reader.open(url, role=role, size_max=EXPORTS_MAX)
-        stack.push_async_callback(exporter.close)
+        pools = await _open_pools(stack, url, role)
+        pool, desk_pool, spare_pool = pools["write"], pools["desk"], pools["spare"]
+        callers = Callers(pools["callers"])
+        reader, analysts, exporter = _open_readers(stack, url, settings.database_replica_url or url, role)
         client = redis.asyncio.from_url(settings.redis_url, socket_connect_timeout=db.numbers.REDIS_TIMEOUT_S)
         stack.push_async_callback(client.aclose)
         with contextlib.suppress(RedisError, OSError):
@@ -124,33 +120,74 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
                 events.publish(notice.channel, dict(notice.message))
 
         spool = Spool(settings.home / "spool")
-        units = Units(pool, numbers, db.tickets.store, publish, spool.keep)
+        units = Units(pool, numbers, db.tickets.store, publish, spool.keep, spare_pool)
         desk = Desk(desk_pool, units)
         await desk.start()
         stack.push_async_callback(desk.stop)
         stack.push_async_callback(units.drain)
         throttle = Throttle(partial(db.people.signed_in_from, pool))
         stack.push_async_callback(throttle.settle, units, is_end=True)
-        chores = (
-            ("throttle", partial(throttle.watch, units)),
-            ("leases", partial(_close_leases, pool)),
-            ("keys", partial(_forget_old_keys, pool)),
-            ("spool", partial(spool.watch, units)),
-            ("folds", partial(db.folds.watch, pool)),
-            ("presence", presence.watch),
-        )
-        for title, work in chores:
+        for title, work in _chores(pool, units, throttle, spool, presence).items():
             task = asyncio.create_task(supervise(title, work), name=title)
             stack.push_async_callback(cancel, [task])
+        readers = {"read": reader, "analysts": analysts, "export": exporter}
+        figures = partial(_figures, [*pools.values()], readers)
         yield Services(
-            pool, reader, exporter, units, desk, callers, books, trail, journal, holdings, passwords, presence, throttle
-        )
+            pool, reader, analysts, exporter, units, desk, callers, books, trail, journal, holdings, passwords,
+            presence, throttle, figures,
+        )  # fmt: skip
 
 
-async def _pool(stack: contextlib.AsyncExitStack, url: str, role: str, size_max: int, name: str) -> Pool:
-    pool = await Pool.open(url, role=role, size_max=size_max, name=name)
-    stack.push_async_callback(pool.close)
-    return pool
+def _chores(
+    pool: Pool, units: Units, throttle: Throttle, spool: Spool, presence: Presence
+) -> dict[str, Callable[[], Awaitable[None]]]:
+    """Return what goes on beside requests, by name."""
+    return {
+        "throttle": partial(throttle.watch, units),
+        "leases": partial(_close_leases, pool),
+        "keys": partial(_forget_old_keys, pool),
+        "spool": partial(spool.watch, units),
+        "folds": partial(db.folds.watch, pool),
+        "presence": presence.watch,
+    }
+
+
+async def _open_pools(stack: contextlib.AsyncExitStack, url: str, role: str) -> dict[str, Pool]:
+    """Open what writes, by name; closed with the stack."""
+    sizes = {
+        "write": WRITE_CONNECTIONS_MAX,
+        "desk": DESK_CONNECTIONS_MAX,
+        "spare": SPARE_CONNECTIONS_MAX,
+        "callers": CALLER_CONNECTIONS_MAX,
+    }
+    pools = {}
+    for name, size_max in sizes.items():
+        pools[name] = await Pool.open(url, role=role, size_max=size_max, name=name)
+        stack.push_async_callback(pools[name].close)
+    return pools
+
+
+def _open_readers(stack: contextlib.AsyncExitStack, url: str, replica_url: str, role: str) -> list[Reader]:
+    """Open what reads: for everybody, for analysts, and for exports; closed with the stack."""
+    readers = [
+        Reader.open(url, role=role, size_max=READ_CONNECTIONS_MAX),
+        Reader.open(replica_url, role=role, size_max=ANALYST_CONNECTIONS_MAX, name="analysts"),
+        Reader.open(
+            url,
+            role=role,
+            size_max=EXPORTS_MAX,
+            name="export",
+            statement_timeout_s=STATEMENT_TIMEOUT_S,
+            count_max=None,
+        ),
+    ]
+    for one in readers:
+        stack.push_async_callback(one.close)
+    return readers
+
+
+def _figures(pools: Sequence[Pool], readers: Mapping[str, Reader]) -> list[Figures]:
+    return [*(pool.figures for pool in pools), *(one.figures(name) for name, one in readers.items())]
 
 
 async def _look(callers: Callers, reader: Reader, sessions: list[UUID]) -> Seen:
@@ -186,6 +223,7 @@ class Door:
         self.proxies = settings.trusted_proxies
         self.mode = settings.mode
         self.rates = Rates(settings.session_requests_per_s, settings.address_requests_per_s)
+        self.metrics_token = settings.metrics_token
         self.append_only = BY_ROLE_SWITCH
 
     @property
@@ -277,33 +315,14 @@ class Door:
         return await kyc.download(request, self.of_request)
 
     async def ready(self, request: Request) -> Response:
-        """Tell whether orders can be taken: the database answers."""
-        try:
-            async with asyncio.timeout(READY_TIMEOUT_S):
-                await self.open.pool.fetchrow("SELECT sequence FROM books LIMIT 1")
-                sealed = await db.seal.state(self.open.pool)
-        except Exception as error:  # whatever is wrong: not ready
-            log.warning("not_ready", error=repr(error))
-            return JSONResponse({"status": "unavailable", "database": "unreachable"}, 503)
-        ready = {"status": "ready", "database": "ok", "mode": self.mode, "appendOnly": self.append_only}
-        return JSONResponse(
-            ready | {"sealing": "stopped" if sealed["alarm"] else "ok", "sealLagSeconds": sealed["lag_s"]}
-        )
+        """Tell whether orders can be taken."""
+        return await readiness.answer(self.open, self.mode, self.append_only)
 
     async def metrics(self, request: Request) -> Response:
-        """Count what is open and what was sent, as Prometheus reads it."""
-        figures = {
-            "sockets": self.open.presence.sockets,
-            "subscriptions": self.fanout.watches,  # those that may share; others are tasks of their socket
-            "executions": len(self.fanout.runs),
-            "executed_events_total": self.fanout.executions,
-            "sent_events_total": self.fanout.sent,
-            "tasks": len(asyncio.all_tasks()),
-            "book_loads_total": self.open.books.loads,
-            "redis_connected": int(self.open.books.hears_others),
-        }
-        lines = (f"carbondesk_{name} {figure}\n" for name, figure in figures.items())
-        return Response("".join(lines), media_type="text/plain; version=0.0.4")
+        """Show what this process counts to those who may see it."""
+        if not metrics.may_read(request, self.metrics_token):
+            return metrics.refused()
+        return await metrics.shown(self.open, self.fanout)
 
 
 async def healthy(request: Request) -> Response:
@@ -311,7 +330,7 @@ async def healthy(request: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-def create_app(settings: Settings) -> ASGIApp:
+def create_app(settings: Settings) -> Guard:
     """Return the application of one process.
 
     Raises: SettingsError.
@@ -344,16 +363,18 @@ def create_app(settings: Settings) -> ASGIApp:
         Route("/graphql", view),
         WebSocketRoute("/graphql", view),
         Route(kyc.PATH, door.kyc_document),
-        Mount("/export", Exports(built, door.of_request)),
+        Mount("/export", Exports(built, door.of_request, door.admit)),
         Route("/healthz", healthy),
         Route("/readyz", door.ready),
         Route("/metrics", door.metrics),
         Mount("/", Dashboard(DASHBOARD)),
     ]
-    return Guard(Starlette(routes=routes, lifespan=lifespan), settings.allowed_hosts, settings.trusted_proxies)
+    app = traces.traced(metrics.Counted(Starlette(routes=routes, lifespan=lifespan)), settings)
+    return Guard(app, settings.allowed_hosts, settings.trusted_proxies)
 
 
-def serve_app() -> ASGIApp:
-    """Return the application as the environment describes it: uvicorn's factory."""
-    logs.configure()
-    return create_app(load())
+def serve_app() -> Guard:
+    """Return the application as the environment describes it."""
+    settings = load()
+    logs.configure(settings.log_level)
+    return create_app(settings)

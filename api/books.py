@@ -64,7 +64,11 @@ ChangesBetween = Callable[[str, int, int], Awaitable[Changes | None]]
 
 async def read_picture(reader: Reader, certificate_type: str) -> BookPicture:
     """Read the whole book of the newest committed sequence."""
-    record = await db.orders.book(reader, CertificateType(certificate_type))
+    return picture_of(await db.orders.book(reader, CertificateType(certificate_type)))
+
+
+def picture_of(record: db.orders.BookRecord) -> BookPicture:
+    """Return a book as it is shown."""
     sides = {
         side: tuple(Level(one.price, one.quantity, one.order_count) for one in record.levels if one.side is side)
         for side in OrderSide
@@ -200,6 +204,11 @@ class _Book:
         self._at = NEVER
         self.changed = False
         self.give_up_waiting()
+
+    @property
+    def known_at(self) -> datetime:
+        """Tell when this was last known to be the newest book."""
+        return self._at
 
     def confirm(self, at: datetime) -> None:
         """Note that the database had nothing newer at that moment."""
@@ -379,6 +388,17 @@ class Books:
     def current(self, certificate_type: str) -> BookPicture | None:
         """Give the picture of now; None until the first was read."""
         return self._books[certificate_type].picture
+
+    def ages(self) -> Mapping[str, float]:
+        """Tell how many seconds ago each book was last known to be the newest; one that was never read is left out."""
+        now = datetime.now(UTC)
+        known = {name: book.known_at for name, book in self._books.items() if book.known_at > NEVER}
+        return {name: max((now - at).total_seconds(), 0.0) for name, at in known.items()}
+
+    def behind(self) -> Mapping[str, int]:
+        """Tell how many events of the database each book has not been told."""
+        heard = {name: (book.heartbeat.sequence if book.heartbeat else -1) for name, book in self._books.items()}
+        return {name: max(sequence - self._books[name].sequence, 0) for name, sequence in heard.items()}
 
     @property
     def hears_others(self) -> bool:

@@ -9,7 +9,7 @@ import strawberry
 from api.context import Info
 from api.enums import CertificateType
 from api.figures import described
-from api.objects import Trade
+from api.orders import Trade
 from domain import certificates, market
 
 

@@ -1,5 +1,5 @@
-"""The program `carbondesk`: run, serve, seal, migrate, verify, proof, retention, schema, flow, watch, reset, and more
-from `api.office`.
+"""The program `carbondesk`: run, serve, seal, migrate, verify, proof, retention, schema, flow, watch, reset, query
+(`api.query`), and more from `api.office` and `api.backups`.
 
 Whatever is heavy is imported where it is used, so that the first line appears at once. What a person can put right is
 one line that says what to do; a traceback means a defect of ours.
@@ -26,9 +26,9 @@ import typer
 from rich.progress import Progress as Bar
 from rich.progress import TaskID
 
+from api import backups, office, query, reference
 from api import logins as login_file
-from api import office
-from api.console import RefusedError, complaints, console
+from api.console import Progress, RefusedError, complaints, console
 from api.logins import LOGINS, Login
 from api.settings import Settings, SettingsError, load, require_servable
 from db import embedded
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 FIRST_START: Final = "first-start"  # there while the market is being filled: what an interruption leaves is deleted
 LOOK_S: Final = 0.25  # how often the supervisor looks after its processes
 ORPHAN_WAIT_S: Final = 5.0  # an API whose supervisor was killed ends by itself in this time
-SHUTDOWN_GRACE_S: Final = 10  # for requests in flight; the supervisor waits longer
-WS_BYTES_MAX: Final = 262_144  # one message of a client: the largest document plus its variables
 ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CHECKPOINTS: Final = "checkpoints"  # of no use without the database that they are of; archives are kept
 SCHEMA_FILE: Final = Path("schema.graphql")
@@ -55,24 +53,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # it would print local variables, passwords among them
 )
-
-
-class Progress:
-    """Say each step with the time since the start."""
-
-    def __init__(self) -> None:
-        """Start the clock."""
-        self._started_at = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        """Time since the start."""
-        return time.monotonic() - self._started_at
-
-    def say(self, text: str) -> None:
-        """Print one step."""
-        console.print(f"[dim]{self.seconds:6.1f} s[/dim]  ", end="")
-        console.print(text, markup=False)
 
 
 @app.command()
@@ -101,7 +81,11 @@ def run(
         children.append(sealer)  # the first: it ends last, when everything there is has committed
         sealer.start()
         api = supervisor.Child(
-            "the API", ["serve", "--supervised", str(listener.fileno())], environment, listener.fileno()
+            "the API",
+            ["serve", "--supervised", str(listener.fileno())],
+            environment,
+            listener.fileno(),
+            supervisor.STOP_WAIT_S + settings.drain_s,
         )
         children.append(api)
         api.start()
@@ -119,10 +103,7 @@ def run(
 @app.command()
 def serve(supervised: Annotated[int | None, typer.Option(hidden=True)] = None) -> None:
     """Serve the API alone, in the foreground, on the servers that the URLs name or that a running `run` owns."""
-    import uvicorn
-
     from api import supervisor
-    from api.transport import Protocol
 
     settings = load()
     require_servable(settings)
@@ -131,30 +112,25 @@ def serve(supervised: Annotated[int | None, typer.Option(hidden=True)] = None) -
     else:
         listener = _inherited(supervised)
         supervisor.end_with_parent()
-    urls = embedded.attach(settings.home, database_url=settings.database_url, redis_url=settings.redis_url)
+    # Who serves needs no login but the API's own.
+    url = settings.database_url or settings.database_app_url
+    urls = embedded.attach(settings.home, database_url=url, redis_url=settings.redis_url)
     os.environ.update(_child_environment(settings, urls))
     if supervised is None:
         console.print(f"serving on {supervisor.url_of(settings.host, settings.port)}")
         office.say_what_is_missing(urls.database_url)
-    config = uvicorn.Config(
-        "api.app:serve_app",
-        factory=True,
-        loop="uvloop",
-        http="httptools",
-        ws=Protocol,
-        ws_max_size=WS_BYTES_MAX,
-        ws_per_message_deflate=False,  # costs more CPU per event than the bytes are worth
-        proxy_headers=False,  # a header must not choose the address that tickets record
-        server_header=False,
-        access_log=False,  # tickets and metrics say more
-        log_level="warning",
-        timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
-    )
-    uvicorn.Server(config).run(sockets=[listener])
+    from api import serving
+    from api.app import serve_app
+
+    serving.serve(serve_app(), listener, settings.drain_s)
 
 
 @app.command()
-def migrate() -> None:
+def migrate(
+    logins: Annotated[
+        bool, typer.Option("--logins", help="Also make the logins that DATABASE_APP_URL and its like name.")
+    ] = False,
+) -> None:
     """Bring the database to the newest schema, starting the embedded servers for it where they do not run."""
     progress = Progress()
     settings = load()
@@ -164,6 +140,8 @@ def migrate() -> None:
         except embedded.NotRunningError:
             urls = cleanup.enter_context(_start_servers(settings, progress)).urls
         _migrate(urls.database_url, progress)
+        if logins:
+            _make_logins(settings, urls.database_url, progress)
 
 
 @app.command()
@@ -177,10 +155,11 @@ def seal(
     from db.seal import SealBroken
 
     settings = load()
-    logs.configure()
+    logs.configure(settings.log_level)
     if supervised:
         supervisor.end_with_parent()
-    urls = embedded.attach(settings.home, database_url=settings.database_url, redis_url=settings.redis_url)
+    url = settings.database_url or settings.database_sealer_url
+    urls = embedded.attach(settings.home, database_url=url, redis_url=settings.redis_url)
     settings = settings.model_copy(update={"database_url": urls.database_url})
     try:
         with audit.refusals_named():
@@ -388,8 +367,12 @@ def reset(
 
 app.add_typer(office.admin, name="admin")
 app.command("users")(office.users)
+app.command("query")(query.query)
 app.add_typer(office.sessions, name="sessions")
 app.command("settings")(office.settings)
+app.command("backup")(backups.backup)
+app.command("restore")(backups.restore)
+app.command("docs", hidden=True)(reference.docs)
 
 
 def main() -> None:
@@ -512,6 +495,26 @@ def _migrate(database_url: str, progress: Progress) -> None:
         progress.say(f"schema migrated: {', '.join(applied)}")
 
 
+def _make_logins(settings: Settings, database_url: str, progress: Progress) -> None:
+    from asyncpg import PostgresError
+
+    from db.separation import LoginRefused, make_login
+
+    wanted = {
+        "app": ("DATABASE_APP_URL", settings.database_app_url),
+        "sealer": ("DATABASE_SEALER_URL", settings.database_sealer_url),
+        "retention": ("DATABASE_RETENTION_URL", settings.database_retention_url),
+    }
+    for group, (name, url) in wanted.items():
+        if url is None:
+            continue
+        try:
+            login = asyncio.run(make_login(database_url, url, group))
+        except (LoginRefused, OSError, PostgresError) as refusal:
+            raise RefusedError(f"{name}: {refusal}") from None
+        progress.say(f"{login} may act as {group}, with the password of {name}")
+
+
 async def _has_people(database_url: str) -> bool:
     import asyncpg
 
@@ -523,11 +526,13 @@ async def _has_people(database_url: str) -> bool:
 
 
 def _child_environment(settings: Settings, urls: Urls) -> dict[str, str]:
-    return os.environ | {
-        "CARBONDESK_HOME": str(settings.home),
-        "DATABASE_URL": urls.database_url,
-        "REDIS_URL": urls.redis_url,
-    }
+    """Name the embedded servers; what the operator gave, in files maybe, a child reads for itself."""
+    known = {"CARBONDESK_HOME": str(settings.home)}
+    if settings.database_url is None:
+        known["DATABASE_URL"] = urls.database_url
+    if settings.redis_url is None:
+        known["REDIS_URL"] = urls.redis_url
+    return os.environ | known
 
 
 def _inherited(fd: int) -> "socket":

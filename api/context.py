@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -21,10 +21,11 @@ import db.proofs
 import db.tickets
 from api.auth import Passwords, clear_cookie, set_cookie
 from api.fanout import Audience
+from api.turns import Turns
 from db.desk import Desk
 from db.people import Callers
 from db.read import Reader
-from db.unit import Pool, Units
+from db.unit import Figures, Pool, Units
 from domain.kyc import KycDocument
 from domain.ledger import Balance
 from domain.makers import Maker, MakerStats
@@ -53,6 +54,7 @@ class Services:
 
     pool: Pool
     reader: Reader
+    analysts: Reader
     exporter: Reader
     units: Units
     desk: Desk
@@ -64,9 +66,11 @@ class Services:
     passwords: Passwords
     presence: Presence
     throttle: Throttle
+    figures: Callable[[], list[Figures]]  # of the pools
+    turns: Turns = field(default_factory=Turns)
 
 
-def loader(load: Callable[[Iterable[K]], Awaitable[Mapping[K, V]]]) -> DataLoader[K, V | None]:
+def loader(load: Callable[[list[K]], Awaitable[Mapping[K, V]]]) -> DataLoader[K, V | None]:
     """Return a loader that answers None for what is not there."""
 
     async def load_all(keys: list[K]) -> list[V | None]:
@@ -80,6 +84,7 @@ class Loaders:
     """One operation's loaders: any number of the same lookups become one statement."""
 
     def __init__(self, reader: Reader) -> None:
+        self._each: dict[Hashable, DataLoader[Any, Any]] = {}
         self.users: DataLoader[UUID, User | None] = loader(lambda ids: db.people.users_by_id(reader, ids))
         self.makers: DataLoader[UUID, Maker | None] = loader(lambda ids: db.makers.makers_by_id(reader, ids))
         self.stats: DataLoader[UUID, MakerStats | None] = loader(lambda ids: db.makers.stats(reader, ids))
@@ -98,6 +103,14 @@ class Loaders:
         self.payloads: DataLoader[str, Payload | None] = loader(lambda ids: db.tickets.payloads_by_id(reader, ids))
         self.seals: DataLoader[str, datetime | None] = loader(lambda ids: db.proofs.sealed_at(reader, ids))
 
+    def each(
+        self, asked: Hashable, load: Callable[[list[Any]], Awaitable[Mapping[Any, V]]]
+    ) -> DataLoader[Any, V | None]:
+        """Return the loader of what is asked of many objects in the same words; `load` is that of the first."""
+        if asked not in self._each:
+            self._each[asked] = loader(load)
+        return self._each[asked]
+
 
 @dataclass(slots=True)
 class Context:
@@ -109,11 +122,14 @@ class Context:
     user_agent: str | None
     is_secure: bool = False
     takes_cookie: bool = True  # not over plain http from elsewhere: a session in clear text is anybody's
+    is_of_one_instant: bool = False  # its reader is a snapshot of its own: nothing of it is for anybody else
     is_production: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)  # what proves the session: no argument may hold it
     response: Response | None = None
     replaces: Caller | None = None  # whose session a login in this browser takes the place of
     seat: Seat | None = None  # of a subscription whose execution others may share
+    noted: dict[str, Any] | None = None  # how root fields were answered from plans (`api.repeats`)
+    plans: dict[Any, Any] | None = None  # of the document's lists (`api.plans`), kept as long as the document
     tags: tuple[str, ...] = ()  # on every ticket of the operation
     tickets: dict[str, str] = field(default_factory=dict)  # alias of a mutation → its root ticket
     replayed: list[str] = field(default_factory=list)  # aliases answered from an idempotency key
@@ -125,7 +141,7 @@ class Context:
     def loaders(self) -> Loaders:
         """Made when first used: a mutation seldom looks anything up."""
         if self._loaders is None:
-            self._loaders = Loaders(self.services.reader)
+            self._loaders = Loaders(self.reader)
         return self._loaders
 
     def hand_over(self, token: str, expires_at: datetime) -> None:
@@ -171,7 +187,8 @@ class Context:
 
     @property
     def reader(self) -> Reader:
-        return self.services.reader
+        """Where the caller reads: an analyst where he can keep nobody waiting."""
+        return self.services.analysts if self.has_role(UserRole.ANALYST) else self.services.reader
 
     @property
     def user(self) -> User:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from uuid import UUID
 
 import strawberry
 
-import db.people
 from api.context import Info
 from api.enums import DepositStatus
 from api.figures import described
-from api.inputs import DepositFilter
 from api.objects import User, party
-from api.pages import Connection, page_of
+from api.pages import Connection
 from domain import people
 
 ID = strawberry.ID
@@ -58,30 +55,3 @@ class Deposit:
 @strawberry.type(description="A page of a list.")
 class DepositConnection(Connection[Deposit]):
     pass
-
-
-async def deposits_page(
-    info: Info,
-    filter: DepositFilter | None,
-    user_id: UUID | None,
-    first: int | None,
-    after: str | None,
-    last: int | None = None,
-    before: str | None = None,
-    *,
-    visible: bool = True,
-) -> Connection[Deposit]:
-    """Load a page of deposits, of one user or of all."""
-    wanted = DepositFilter.to_db(filter, user_id=user_id) if visible else None
-    return await page_of(
-        info,
-        db.people.deposits_page,
-        wanted,
-        Deposit.of,
-        db.people.deposits_where,
-        first,
-        after,
-        last,
-        before,
-        kind=DepositConnection,
-    )

@@ -6,6 +6,21 @@ from typing import Any
 import strawberry
 
 from api.books import SnapshotReason
+from db.aggregates import (
+    OrderGroup,
+    OrderMeasure,
+    TicketGroup,
+    TicketMeasure,
+    TradeGroup,
+    TradeMeasure,
+    TransactionGroup,
+    TransactionMeasure,
+)
+from db.finding import TicketOrder
+from db.ledger import TransactionsBy
+from db.makers import MarketMakersBy
+from db.orders import OrdersBy, TradesBy
+from db.people import DepositsBy, UsersBy
 from db.stats import TimeBucket
 from domain.book import OrderSide
 from domain.errors import ErrorCode
@@ -15,14 +30,19 @@ from domain.money import Asset, CertificateType
 from domain.people import DepositStatus, KycStatus, UserRole
 from domain.tickets import ActionType, EntityType, TicketStatus
 
-
-class TicketOrder(Enum):
-    """The order of a list of tickets."""
-
-    NEWEST = "NEWEST"
-    OLDEST = "OLDEST"
-
-
+BY_TIME = {"NEWEST": "Newest first.", "OLDEST": "Oldest first."}
+CLOCK = {"HOUR_OF_DAY": "The hour of the day in the time zone.", "WEEKDAY": "The day of the week in the time zone."}
+FIGURES_OF_QUANTITY = {
+    "QUANTITY_SUM": "Certificates in all.",
+    "QUANTITY_AVG": "Certificates of one.",
+    "QUANTITY_MIN": "Certificates of the smallest.",
+    "QUANTITY_MAX": "Certificates of the largest.",
+}
+FIGURES_OF_PRICE = {
+    "PRICE_AVG": "Price, each counting the same.",
+    "PRICE_MIN": "Lowest price.",
+    "PRICE_MAX": "Highest price.",
+}
 VALUES: dict[type[Enum], dict[str, str]] = {
     Asset: {
         "CEA": "China Emission Allowance, whole certificates.",
@@ -84,12 +104,113 @@ VALUES: dict[type[Enum], dict[str, str]] = {
         "REJECTED": "Refused.",
     },
     TicketOrder: {"NEWEST": "By number, highest first.", "OLDEST": "By number, lowest first."},
+    OrdersBy: {
+        **BY_TIME,
+        "CHANGED": "Last changed first.",
+        "PRICE_HIGHEST": "By limit, highest first; MARKET orders last.",
+        "PRICE_LOWEST": "By limit, lowest first; MARKET orders first.",
+        "LARGEST": "By quantity, largest first.",
+        "SMALLEST": "By quantity, smallest first.",
+    },
+    TradesBy: {
+        **BY_TIME,
+        "PRICE_HIGHEST": "By price, highest first.",
+        "PRICE_LOWEST": "By price, lowest first.",
+        "LARGEST": "By notional, largest first.",
+        "SMALLEST": "By notional, smallest first.",
+    },
+    TransactionsBy: {
+        **BY_TIME,
+        "LARGEST": "By what moved, in whichever direction, largest first.",
+        "SMALLEST": "By what moved, in whichever direction, smallest first.",
+    },
+    MarketMakersBy: {"NAME": "By name.", **BY_TIME},
+    UsersBy: {**BY_TIME, "NAME": "By name."},
+    DepositsBy: {**BY_TIME, "LARGEST": "By amount, largest first.", "SMALLEST": "By amount, smallest first."},
     TimeBucket: {
         "MINUTE": "One minute.",
         "HOUR": "One hour.",
         "DAY": "One day of the time zone.",
         "WEEK": "One week of the time zone, from Monday.",
         "MONTH": "One month of the time zone.",
+    },
+    TradeGroup: {
+        "CERTIFICATE_TYPE": "The certificate.",
+        "TAKER_SIDE": "The side of the order that came second.",
+        "STATUS": "Whether the registry's reference is recorded.",
+        "MARKET_MAKER": "The market maker that sold, or none; for ADMIN and ANALYST.",
+        "BUYER": "Who bought; for ADMIN and ANALYST.",
+        "SELLER": "Who sold; for ADMIN and ANALYST.",
+        **CLOCK,
+    },
+    OrderGroup: {
+        "CERTIFICATE_TYPE": "The certificate.",
+        "SIDE": "BUY or SELL.",
+        "ORDER_TYPE": "LIMIT or MARKET.",
+        "TIME_IN_FORCE": "How long it waits.",
+        "STATUS": "Where it stands in its life.",
+        "CANCEL_REASON": "Why it was cancelled, or not.",
+        "MARKET_MAKER": "The market maker it was placed for, or none.",
+        "USER": "Whose it is.",
+        **CLOCK,
+    },
+    TransactionGroup: {
+        "ASSET": "What moved.",
+        "TRANSACTION_TYPE": "The kind of movement.",
+        "REASON": "What moved it.",
+        "HOLDER": "Whose balance.",
+        "MARKET_MAKER": "The market maker whose balance it is, or none.",
+        **CLOCK,
+    },
+    TicketGroup: {
+        "ACTION_TYPE": "The action.",
+        "STATUS": "The outcome.",
+        "ERROR_CODE": "Why it failed, or not.",
+        "USER": "Who acted.",
+        "MARKET_MAKER": "The market maker it was for, or none.",
+        "ENTITY_TYPE": "The kind of thing it was about.",
+        "IP_ADDRESS": "Where the request came from.",
+        "SESSION": "The session it came in.",
+        **CLOCK,
+    },
+    TradeMeasure: {
+        "COUNT": "Trades.",
+        **FIGURES_OF_QUANTITY,
+        "NOTIONAL_SUM": "EUR in all.",
+        "NOTIONAL_AVG": "EUR of a trade.",
+        "NOTIONAL_MIN": "EUR of the smallest.",
+        "NOTIONAL_MAX": "EUR of the largest.",
+        **FIGURES_OF_PRICE,
+        "VWAP": "Price weighted by quantity.",
+    },
+    OrderMeasure: {
+        "COUNT": "Orders.",
+        **FIGURES_OF_QUANTITY,
+        "FILLED_QUANTITY_SUM": "Certificates traded.",
+        "FILL_RATE": "The part of the quantity that traded.",
+        "NOTIONAL_SUM": "EUR traded.",
+        **FIGURES_OF_PRICE,
+        "VWAP": "Price traded, weighted by quantity.",
+    },
+    TransactionMeasure: {
+        "COUNT": "Rows.",
+        "AMOUNT_SUM": "What moved in all, with signs.",
+        "AMOUNT_AVG": "What a row moved.",
+        "AMOUNT_MIN": "The smallest amount.",
+        "AMOUNT_MAX": "The largest amount.",
+        "AVAILABLE_DELTA_SUM": "What available changed by.",
+        "LOCKED_DELTA_SUM": "What locked changed by.",
+    },
+    TicketMeasure: {
+        "COUNT": "Tickets.",
+        "FAILED_COUNT": "Failed ones.",
+        "FAILURE_RATE": "The part that failed.",
+        "DURATION_MS_SUM": "Milliseconds of all.",
+        "DURATION_MS_AVG": "Milliseconds of one.",
+        "DURATION_MS_MIN": "Milliseconds of the fastest.",
+        "DURATION_MS_MAX": "Milliseconds of the slowest.",
+        "DURATION_MS_P50": "Milliseconds that half do not exceed.",
+        "DURATION_MS_P95": "Milliseconds that 95 % do not exceed.",
     },
     TicketStatus: {"SUCCESS": "It was done.", "FAILED": "Nothing was done."},
     EntityType: {
@@ -184,19 +305,33 @@ __all__ = [
     "Asset",
     "CertificateType",
     "DepositStatus",
+    "DepositsBy",
     "EntityType",
     "ErrorCode",
     "KycStatus",
+    "MarketMakersBy",
+    "OrderGroup",
+    "OrderMeasure",
     "OrderSide",
     "OrderStatus",
     "OrderType",
+    "OrdersBy",
     "SnapshotReason",
+    "TicketGroup",
+    "TicketMeasure",
     "TicketOrder",
     "TicketStatus",
     "TimeBucket",
     "TimeInForce",
+    "TradeGroup",
+    "TradeMeasure",
     "TradeStatus",
+    "TradesBy",
+    "TransactionGroup",
+    "TransactionMeasure",
     "TransactionReason",
     "TransactionType",
+    "TransactionsBy",
     "UserRole",
+    "UsersBy",
 ]

@@ -1,98 +1,135 @@
-"""Exports: every ticket of a filter as a file, streamed from one snapshot, itself a ticket before the first byte.
+"""Exports: every row of a list as a file, streamed from one snapshot, itself a ticket before the first byte.
 
-    GET /export/tickets.csv      RFC 4180, UTF-8, with a header; cells that a spreadsheet would run are defused
-    GET /export/tickets.ndjson   one JSON object a line, fields named as in the schema
+    GET /export/tickets.csv|.ndjson               tickets, with everything a role may see of them
         ?filter=…    a TicketFilter as JSON
         ?orderBy=…   NEWEST or OLDEST
+    GET, POST /export/query.csv|.ndjson|.parquet  the one list that a query asks for, with all its pages
+        query, variables, operationName as for /graphql; by GET as parameters, variables as JSON
+        pages        ALL, or ONE: the page that the query asks for
 
-Nothing is cut off: `X-Row-Count` announces how many rows follow, and a file with fewer is not whole.
+CSV is RFC 4180 in UTF-8 with a header; cells that a spreadsheet would run are defused. NDJSON has one JSON object a
+line, worded as in the schema. Nothing is cut off: `X-Row-Count` announces how many rows follow, and a file with fewer
+is not whole.
 """
 
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
 import json
-import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import parse_qsl
 from uuid import uuid4
 
-import orjson
 import structlog
 from graphql import GraphQLError, GraphQLInputType
 from graphql.utilities import coerce_input_value, validate_input_value
-from sqlalchemy import ColumnElement, Select, Text, and_, func, select
-from sqlalchemy import cast as sql_cast
-from sqlalchemy.engine import RowMapping
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from strawberry.types.arguments import convert_argument
+from strawberry.types.graphql import OperationType
 
 import db.finding
+from api import cells, ticket_rows
+from api.cells import MEDIA_TYPES, Row
 from api.context import Context
 from api.enums import TicketOrder, UserRole
 from api.errors import Code, RequestError, Schema, presented_error, wrapped
-from api.http import JSON_TYPE, STATUS_BY_CODE, TICKET_HEADER, require_same_origin
-from api.inputs import TicketFilter
+from api.filters import TicketFilter
+from api.http import JSON_TYPE, KIB, STATUS_BY_CODE, TICKET_HEADER, read_body, require_json, require_same_origin
 from api.origin import Credential, credential_of, without_cookies
 from api.policy import Policy, refusal
+from api.questions import Page, Question, question_of
 from api.scalars import escaped, unstorable
-from api.wire import decoded, encoded
+from api.wire import Asked, asked_of, decoded, encoded
 from db import tables
 from db.outcomes import reader as outcome_reader
-from db.read import Snapshot, is_overdue
+from db.read import PAGE_SIZE_MAX, Snapshot, is_overdue
 from db.transaction import Write
 from db.unit import BUSY_MESSAGE
 from domain import stories
 from domain.errors import DomainError, ErrorCode
-from domain.tickets import REDACTED, ActionType, Attempt, ExportOutcome, instant
+from domain.tickets import REDACTED, ActionType, Attempt, ExportOutcome, Story
 
 EXPORTS_MAX = 2  # at once, of one process; each holds a connection and a snapshot
-COUNT_TIMEOUT_S = 120  # for counting, and for each part of the file
+STATEMENT_TIMEOUT_S = 120.0  # for counting, and for each part of the file
 FILE_SECONDS_MAX = 3_600.0  # a snapshot that lives longer keeps the database from tidying up
 STALL_SECONDS_MAX = 60.0  # a client that does not read
-ROWS_AT_ONCE = 200  # some milliseconds of this process
 QUERY_CHARACTERS_MAX = 32 * 1024
+BODY_BYTES_MAX = 64 * KIB  # a document and its variables; the ticket holds both
 PARAMETERS: Final = frozenset({"filter", "orderBy"})
-COUNT_HEADER: Final = "X-Row-Count"
-MEDIA_TYPES: Final = {"csv": "text/csv; charset=utf-8; header=present", "ndjson": "application/x-ndjson; charset=utf-8"}
-RUNS_IN_SPREADSHEETS: Final = frozenset("=+-@\t\r\x00")
-NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?")
-log = structlog.get_logger(__name__)
-
-logs, payloads = tables.ticket_logs.c, tables.ticket_payloads.c
-PAYLOADS: Mapping[str, str] = {
-    "requestPayload": "request_payload",
-    "responseData": "response_data",
-    "beforeState": "before_state",
-    "afterState": "after_state",
+QUERY_PARAMETERS: Final = frozenset({"query", "variables", "operationName", "pages"})
+ALL_PAGES, ONE_PAGE = "ALL", "ONE"
+FILES: Final = {  # by path: the kinds of file, and the methods that get one
+    "tickets": (frozenset({"csv", "ndjson"}), ("GET",)),
+    "query": (frozenset(MEDIA_TYPES), ("GET", "POST")),
 }
+COUNT_HEADER: Final = "X-Row-Count"
+NEXT_HEADER: Final = "X-Has-Next-Page"  # there is more than the page, or the groups, that were asked for
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """An export as it is asked for."""
+class Wanted:
+    """Tickets as they are asked for."""
 
-    wanted: db.tickets.TicketFilter
+    tickets: db.tickets.TicketFilter
     is_newest_first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that is ready to be sent."""
+
+    kind: str
+    ticket_id: str
+    count: int
+    parts: AsyncGenerator[bytes, None]
+    has_next: bool = False
+
+    async def sent(self, send: Send) -> None:
+        """Send it, as fast as it is read.
+
+        Raises: TimeoutError, and what reading raises. A file that cannot be sent whole ends without its end, so that
+        the client notices.
+        """
+        headers = {
+            "content-type": MEDIA_TYPES[self.kind],
+            "content-disposition": f'attachment; filename="{self.ticket_id}.{self.kind}"',
+            "cache-control": "no-store",
+            COUNT_HEADER.lower(): str(self.count),
+            TICKET_HEADER.lower(): self.ticket_id,
+            **({NEXT_HEADER.lower(): "true"} if self.has_next else {}),
+        }
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        async with asyncio.timeout(FILE_SECONDS_MAX), aclosing(self.parts) as parts:
+            await send({"type": "http.response.start", "status": 200, "headers": raw})
+            async for part in parts:
+                async with asyncio.timeout(STALL_SECONDS_MAX):
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
 
 
 class Exports:
     """The ASGI application below /export."""
 
-    def __init__(self, schema: Schema, context: Callable[[Request, Response], Awaitable[Context]]) -> None:
-        """Take the schema, whose filter this is, and what makes the context of a request."""
+    def __init__(
+        self,
+        schema: Schema,
+        context: Callable[[Request, Response], Awaitable[Context]],
+        admit: Callable[[Request], None],
+    ) -> None:
+        """Take the schema, what makes the context of a request, and what charges it before anything is read."""
         self.schema = schema
         self.context = context
+        self.admit = admit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -103,57 +140,59 @@ class Exports:
         async with AsyncExitStack() as stack:
             try:
                 file = await self._opened(request, stack)
+            except ClientDisconnect:
+                return
             except GraphQLError as error:
-                await _refused(error)(scope, receive, send)
+                await _refused(error, request)(scope, receive, send)
             except Exception as error:  # the last resort is to say so and to log it
-                await _refused(wrapped(error))(scope, receive, send)
+                await _refused(wrapped(error), request)(scope, receive, send)
             else:
                 await _until_gone(file.sent(send), receive)
 
     async def _opened(self, request: Request, stack: AsyncExitStack) -> File:
         """Do everything but sending: who asks, what for, how many rows, and the ticket that says so.
 
-        Raises: RequestError, Fault.
+        Raises: RequestError, Fault, ClientDisconnect.
         """
-        _, _, kind = request.url.path.rpartition("/tickets.")
-        if kind not in MEDIA_TYPES or request.url.path != f"/export/tickets.{kind}":
+        self.admit(request)
+        name, kind, kinds, methods = _file(request)
+        if kind not in kinds:
             raise RequestError("There is no such export.", Code.BAD_REQUEST, 404)
-        if request.method != "GET":
-            raise RequestError("Exports are served by GET.", Code.BAD_REQUEST, 405)
+        if request.method not in methods:
+            raise RequestError(f"This export is served by {' and '.join(methods)}.", Code.BAD_REQUEST, 405)
         credential = credential_of(request)
         if credential is Credential.COOKIE:
             require_same_origin(request)
         if credential is Credential.BEARER:
             request = Request(without_cookies(request.scope), request.receive)
         context = await self.context(request, Response())
+        if denied := refusal(Policy.SIGNED_IN, context.caller):
+            raise denied
+        return await (self._tickets if name == "tickets" else self._rows)(request, context, kind, stack)
+
+    # ---------------------------------------------------------------------------------------------------------- tickets
+
+    async def _tickets(self, request: Request, context: Context, kind: str, stack: AsyncExitStack) -> File:
+        attempt = _attempt(context, "exportTickets", {"format": kind, **_given(context, request.url.query)})
+        tell = stories.of_exported
         if denied := refusal(Policy.READER, context.caller):
-            if context.caller is None:
-                raise denied
-            await _record(context, _attempt(context, kind, request.url.query), Code.FORBIDDEN, denied.message)
-        attempt = _attempt(context, kind, request.url.query)
+            await _record(context, attempt, tell, Code.FORBIDDEN, denied.message)
         sees_payloads = context.has_role(UserRole.ADMIN)
         try:
-            asked = self._asked(request.url.query, sees_payloads=sees_payloads)
-            condition = await db.finding.exported(context.reader, asked.wanted)
-        except GraphQLError as error:
-            await _record(context, attempt, Code.BAD_REQUEST, error.message)
-        except DomainError as error:
-            await _record(context, attempt, Code.BAD_REQUEST, error.message)
-        snapshot, count = await _counted(context, attempt, condition, stack)
+            wanted = self._wanted(request.url.query, sees_payloads=sees_payloads)
+            condition = await db.finding.exported(context.reader, wanted.tickets)
+        except (GraphQLError, DomainError) as error:
+            await _record(context, attempt, tell, Code.BAD_REQUEST, error.message)
+        snapshot = await _snapshot(context, attempt, tell, stack)
+        count = await _counted(context, attempt, snapshot, condition)
+        ticket_id = await _recorded_done(context, attempt, tell, ExportOutcome(kind, count))
+        statement = ticket_rows.statement_of(
+            condition, is_newest_first=wanted.is_newest_first, sees_payloads=sees_payloads
+        )
+        parts = ticket_rows.file_of(kind, snapshot, statement, sees_payloads=sees_payloads)
+        return File(kind, ticket_id, count, parts)
 
-        async def work(write: Write) -> ExportOutcome:
-            return ExportOutcome(kind, count)
-
-        units = context.services.units
-        answer = await units.shielded(
-            units.run(attempt, work, stories.of_exported, outcome_reader(ExportOutcome))
-        )  # fmt: skip
-        if answer.refusal:  # only ever because there was no room
-            raise RequestError(answer.refusal.message, Code.RATE_LIMITED, 503, ticketId=answer.ticket_id)
-        statement = _statement(condition, asked, sees_payloads=sees_payloads)
-        return File(kind, answer.ticket_id, count, snapshot, statement, sees_payloads)
-
-    def _asked(self, query: str, *, sees_payloads: bool) -> Asked:
+    def _wanted(self, query: str, *, sees_payloads: bool) -> Wanted:
         """Read the parameters. One that has no meaning is refused: a filter that is misspelt must not be no filter.
 
         Raises: GraphQLError.
@@ -173,7 +212,7 @@ class Exports:
         wanted = TicketFilter()
         if given.get("filter"):
             wanted = self._filter(given["filter"])
-        return Asked(wanted.inner(sees_payloads=sees_payloads), order == TicketOrder.NEWEST.value)
+        return Wanted(wanted.inner(sees_payloads=sees_payloads), order == TicketOrder.NEWEST.value)
 
     def _filter(self, text: str) -> TicketFilter:
         """Read a TicketFilter as a variable of GraphQL is read.
@@ -195,23 +234,150 @@ class Exports:
             convert_argument(coerced, TicketFilter, converter.scalar_registry, self.schema.config) or TicketFilter(),
         )
 
+    # -------------------------------------------------------------------------------------------------- rows of a query
+
+    async def _rows(self, request: Request, context: Context, kind: str, stack: AsyncExitStack) -> File:
+        attempt, tell = _attempt(context, "exportQuery", {"format": kind}), stories.of_rows_exported
+        try:
+            asked, is_whole = await _asked(request)
+            question = question_of(self.schema._schema, asked, PAGE_SIZE_MAX, is_whole=is_whole)
+        except GraphQLError as error:  # what is no query is not recorded: it may hold a password
+            await _record_error(context, attempt, tell, error)
+        is_whole = is_whole and question.is_connection  # a plain list has one page
+        attempt = replace(attempt, request={"format": kind, **_request_of(context, question, is_whole=is_whole)})
+        snapshot = await _snapshot(context, attempt, tell, stack)
+        reading = Reading(self.schema, question, context, snapshot)
+        try:
+            count = await reading.count() if is_whole else 0
+            page = await reading.page(None) if is_whole else await reading.asked()
+        except GraphQLError as error:
+            await _record_error(context, attempt, tell, error)
+        if not is_whole:
+            count = len(page.rows)
+        ticket_id = await _recorded_done(context, attempt, tell, ExportOutcome(kind, count))
+        pages = reading.pages(page, count) if is_whole else _only(page)
+        parts = cells.file_of(kind, question.columns, pages)
+        return File(kind, ticket_id, count, parts, has_next=page.has_next and not is_whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The pages of a question, all of one instant, each asked for as /graphql would be, with the caller's rights."""
+
+    schema: Schema
+    question: Question
+    context: Context
+    snapshot: Snapshot
+
+    async def count(self) -> int:
+        """Count the rows of all pages.
+
+        Raises: GraphQLError.
+        """
+        return self.question.count_of(await self._answered(self.question.counting, {}))
+
+    async def asked(self) -> Page:
+        """Return the page that the document asks for.
+
+        Raises: GraphQLError.
+        """
+        return self.question.page_of(await self._answered(self.question.document, {}))
+
+    async def page(self, cursor: str | None) -> Page:
+        """Return the page after a cursor, as large as a page may be.
+
+        Raises: GraphQLError.
+        """
+        return self.question.page_of(await self._answered(self.question.paging, {self.question.after: cursor}))
+
+    async def pages(self, page: Page, count: int) -> AsyncIterator[Sequence[Row]]:
+        """Yield the rows of a first page and of all that follow.
+
+        Raises: GraphQLError, RuntimeError (other rows than were counted).
+        """
+        found = len(page.rows)
+        yield page.rows
+        while page.has_next:
+            page = await self.page(page.end)
+            found += len(page.rows)
+            yield page.rows
+        if found != count:
+            raise RuntimeError(f"{found} rows of {self.question.name} were read and {count} announced")
+
+    async def _answered(self, document: str, more: Mapping[str, Any]) -> Mapping[str, Any]:
+        services = replace(self.context.services, reader=self.snapshot, analysts=self.snapshot)
+        result = await self.schema.execute(
+            document,
+            variable_values={**self.question.variables, **more},
+            context_value=replace(self.context, services=services, is_of_one_instant=True),
+            operation_name=self.question.operation_name,
+            allowed_operation_types=(OperationType.QUERY,),
+        )
+        if result.errors:
+            raise result.errors[0]
+        assert result.data is not None
+        return cast("Mapping[str, Any]", result.data)
+
+
+async def _only(page: Page) -> AsyncIterator[Sequence[Row]]:
+    yield page.rows
+
+
+async def _asked(request: Request) -> tuple[Asked, bool]:
+    """Read a query, and whether all its pages are wanted.
+
+    Raises: RequestError, ClientDisconnect.
+    """
+    if request.method == "GET":
+        data = _query_parameters(request.url.query)
+    else:
+        require_json(request.headers)
+        try:
+            data = decoded(await read_body(request, BODY_BYTES_MAX))
+        except json.JSONDecodeError as error:
+            raise RequestError(f"The body is not valid JSON: {error}.") from None
+    asked = asked_of(data)
+    pages = data.get("pages", ALL_PAGES)
+    if pages not in (ALL_PAGES, ONE_PAGE):
+        raise RequestError(f"pages is {ALL_PAGES} or {ONE_PAGE}.", field="pages")
+    if unknown := sorted(data.keys() - QUERY_PARAMETERS):
+        raise RequestError(f"An export takes {', '.join(sorted(QUERY_PARAMETERS))}; {unknown[0][:80]} is none of them.")
+    return asked, pages == ALL_PAGES
+
+
+def _query_parameters(query: str) -> dict[str, Any]:
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=len(QUERY_PARAMETERS))
+        given: dict[str, Any] = dict(pairs)
+        is_once = len(given) == len(pairs)
+        if given.get("variables"):
+            given["variables"] = decoded(given["variables"])
+        else:
+            given.pop("variables", None)
+    except (ValueError, UnicodeError):
+        raise RequestError("The parameters of the URL are not UTF-8, not JSON or too many.") from None
+    if len(query) > QUERY_CHARACTERS_MAX or not is_once:
+        raise RequestError(
+            f"Give each parameter once, and {QUERY_CHARACTERS_MAX:,} characters together; POST takes more."
+        )
+    return given
+
 
 def _misfit(error: GraphQLError, path: list[str | int]) -> NoReturn:
     place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     raise RequestError(f"filter{place}: {error.message}", field="filter")
 
 
-# --------------------------------------------------------------------------------------------------------- the attempt
+# ---------------------------------------------------------------------------------------------------------- the attempt
+
+Tell = Callable[[Mapping[str, Any], ExportOutcome | None], Story]
 
 
-def _attempt(context: Context, kind: str, query: str) -> Attempt:
+def _attempt(context: Context, field: str, request: Mapping[str, Any]) -> Attempt:
     assert context.caller is not None
-    given = {name: value for name, value in parse_qsl(query[:QUERY_CHARACTERS_MAX], keep_blank_values=True)
-             if name in PARAMETERS}  # fmt: skip
-    request = {"format": kind, **{name: escaped(_recorded(context, value)) for name, value in given.items()}}
     return Attempt(
         attempt_id=uuid4(),
-        field="exportTickets",
+        field=field,
         action_type=ActionType.DATA_EXPORTED,
         request=request,
         started_at_ns=time.monotonic_ns(),
@@ -222,194 +388,100 @@ def _attempt(context: Context, kind: str, query: str) -> Attempt:
     )
 
 
+def _given(context: Context, query: str) -> dict[str, Any]:
+    """Return the parameters of an export of tickets as its ticket holds them."""
+    given = parse_qsl(query[:QUERY_CHARACTERS_MAX], keep_blank_values=True)
+    return {name: escaped(_recorded(context, value)) for name, value in given if name in PARAMETERS}
+
+
+def _request_of(context: Context, question: Question, *, is_whole: bool) -> dict[str, Any]:
+    """Return a query as the ticket of its export holds it."""
+    return {
+        "list": question.name,
+        "pages": ALL_PAGES if is_whole else ONE_PAGE,
+        "operationName": question.operation_name,
+        "document": _without_secrets(context, question.document),
+        "variables": _recorded(context, encoded(dict(question.variables)).decode()),
+    }
+
+
 def _recorded(context: Context, text: str) -> Any:
-    if any(secret in text for secret in context.secrets):
-        return REDACTED
     try:
-        return decoded(text)
+        return decoded(_without_secrets(context, text))
     except json.JSONDecodeError:
-        return text
+        return _without_secrets(context, text)
 
 
-async def _record(context: Context, attempt: Attempt, code: str, message: str, status: int | None = None) -> NoReturn:
+def _without_secrets(context: Context, text: str) -> str:
+    return REDACTED if any(secret in text for secret in context.secrets) else text
+
+
+async def _record(
+    context: Context, attempt: Attempt, tell: Tell, code: str, message: str, status: int | None = None
+) -> NoReturn:
     """Write the FAILED ticket of an export and refuse it.
 
     Raises: RequestError, always.
     """
     units = context.services.units
-    story = stories.of_exported(attempt.request, None)
-    ticket_id = await units.shielded(units.record(attempt, story, code, message))
+    ticket_id = await units.shielded(units.record(attempt, tell(attempt.request, None), code, message))
     told = Code(code) if code in Code.__members__ else Code.RATE_LIMITED
     raise RequestError(message, told, status, ticketId=ticket_id)
 
 
-async def _counted(
-    context: Context, attempt: Attempt, condition: ColumnElement[bool], stack: AsyncExitStack
-) -> tuple[Snapshot, int]:
-    """Open the snapshot that the file is written from and count its rows.
+async def _record_error(context: Context, attempt: Attempt, tell: Tell, error: GraphQLError) -> NoReturn:
+    """Write the FAILED ticket of what the schema refused.
 
-    Raises: RequestError (busy; not counted in time).
+    Raises: RequestError, always.
+    """
+    worded = presented_error(error)
+    status = error.status if isinstance(error, RequestError) else None
+    await _record(context, attempt, tell, worded["extensions"]["code"], worded["message"], status)
+
+
+async def _recorded_done(context: Context, attempt: Attempt, tell: Tell, outcome: ExportOutcome) -> str:
+    """Write the ticket of an export that is about to be sent.
+
+    Raises: RequestError (busy), Fault.
+    """
+
+    async def work(write: Write) -> ExportOutcome:
+        return outcome
+
+    units = context.services.units
+    answer = await units.shielded(units.run(attempt, work, tell, outcome_reader(ExportOutcome)))
+    if answer.refusal:  # only ever because there was no room
+        raise RequestError(answer.refusal.message, Code.RATE_LIMITED, 503, ticketId=answer.ticket_id)
+    return answer.ticket_id
+
+
+async def _snapshot(context: Context, attempt: Attempt, tell: Tell, stack: AsyncExitStack) -> Snapshot:
+    """Open the snapshot that a file is written from.
+
+    Raises: RequestError (busy).
     """
     try:
-        snapshot = await stack.enter_async_context(
-            context.services.exporter.snapshot(statement_timeout_s=COUNT_TIMEOUT_S)
-        )
-        (row,) = await snapshot.rows(
-            select(func.count().label("rows")).select_from(tables.ticket_logs).where(condition)
-        )
+        return await stack.enter_async_context(context.services.exporter.snapshot())
     except NoConnectionError:
-        await _record(context, attempt, ErrorCode.BUSY, f"{EXPORTS_MAX} exports run already. {BUSY_MESSAGE}", 503)
+        message = f"{EXPORTS_MAX} exports run already. {BUSY_MESSAGE}"
+        await _record(context, attempt, tell, ErrorCode.BUSY, message, 503)
+
+
+async def _counted(context: Context, attempt: Attempt, snapshot: Snapshot, condition: ColumnElement[bool]) -> int:
+    """Count the tickets of a file.
+
+    Raises: RequestError (not counted in time).
+    """
+    counting = select(func.count().label("rows")).select_from(tables.ticket_logs).where(condition)
+    try:
+        (row,) = await snapshot.rows(counting)
     except DBAPIError as error:
         if not is_overdue(error):
             raise
-        message = f"Counting took longer than {COUNT_TIMEOUT_S} s. Narrow the filter."
-        await _record(context, attempt, Code.TOO_COMPLEX, message)
-    return snapshot, row["rows"]
-
-
-def _statement(condition: ColumnElement[bool], asked: Asked, *, sees_payloads: bool) -> Select[Any]:
-    users, makers = tables.users.c, tables.market_maker_clients.c
-    columns = [*(column for column in tables.written(tables.ticket_logs)), users.name.label("user_name"),
-               makers.name.label("maker_name")]  # fmt: skip
-    whole = tables.ticket_logs.outerjoin(tables.users, users.id == logs.user_id).outerjoin(
-        tables.market_maker_clients, makers.id == logs.market_maker_id
-    )
-    if sees_payloads:
-        columns.append(users.email.label("user_email"))
-        columns += [sql_cast(payloads[name], Text).label(name) for name in PAYLOADS.values()]
-        whole = whole.outerjoin(
-            tables.ticket_payloads, and_(payloads.year == logs.year, payloads.number == logs.number)
-        )
-    key = db.finding.key_of(logs, is_newest_first=asked.is_newest_first)
-    order = [column.desc() if key.is_descending else column.asc() for column in key.columns]
-    return select(*columns).select_from(whole).where(condition).order_by(*order)
-
-
-# ------------------------------------------------------------------------------------------------------------ the file
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file that is ready to be sent."""
-
-    kind: str
-    ticket_id: str
-    count: int
-    snapshot: Snapshot
-    statement: Select[Any]
-    sees_payloads: bool
-
-    async def sent(self, send: Send) -> None:
-        """Send it, as fast as it is read.
-
-        Raises: TimeoutError. A file that cannot be sent whole ends without its end, so that the client notices.
-        """
-        headers = {
-            "content-type": MEDIA_TYPES[self.kind],
-            "content-disposition": f'attachment; filename="{self.ticket_id}.{self.kind}"',
-            "cache-control": "no-store",
-            COUNT_HEADER.lower(): str(self.count),
-            TICKET_HEADER.lower(): self.ticket_id,
-        }
-        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-        async with asyncio.timeout(FILE_SECONDS_MAX):
-            await send({"type": "http.response.start", "status": 200, "headers": raw})
-            async for chunk in self._chunks():
-                async with asyncio.timeout(STALL_SECONDS_MAX):
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
-
-    async def _chunks(self) -> AsyncIterator[bytes]:
-        written = csv_rows if self.kind == "csv" else json_lines
-        if self.kind == "csv":
-            yield csv_line([name for name, _ in fields(None, sees_payloads=self.sees_payloads)])
-        async for rows in self.snapshot.stream(self.statement, ROWS_AT_ONCE):
-            yield written(rows, sees_payloads=self.sees_payloads)
-
-
-def fields(row: RowMapping | None, *, sees_payloads: bool) -> list[tuple[str, Any]]:
-    """Return the cells of a ticket by their headings; of no row, the headings."""
-
-    def of(name: str) -> Any:
-        return None if row is None else row[name]
-
-    cells = [
-        ("ticketId", of("ticket_id")),
-        ("timestamp", None if row is None else instant(row["timestamp"])),
-        ("actionType", of("action_type")),
-        ("status", of("status")),
-        ("summary", of("summary")),
-        ("errorCode", of("error_code")),
-        ("errorMessage", of("error_message")),
-        ("userId", of("user_id")),
-        ("userName", of("user_name")),
-        *([("userEmail", of("user_email"))] if sees_payloads else []),
-        ("marketMakerId", of("market_maker_id")),
-        ("marketMakerName", of("maker_name")),
-        ("entityType", of("entity_type")),
-        ("entityId", of("entity_id")),
-        ("ipAddress", of("ip_address")),
-        ("userAgent", of("user_agent")),
-        ("sessionId", of("session_id")),
-        ("durationMs", of("duration_ms")),
-        ("relatedTicketIds", None if row is None else ";".join(row["related_ticket_ids"])),
-        ("tags", None if row is None else ";".join(row["tags"])),
-        ("digest", None if row is None else row["digest"].hex()),
-    ]
-    return cells + ([(heading, of(name)) for heading, name in PAYLOADS.items()] if sees_payloads else [])
-
-
-def csv_rows(rows: Sequence[RowMapping], *, sees_payloads: bool) -> bytes:
-    """Write tickets as lines of CSV."""
-    return b"".join(csv_line([value for _, value in fields(row, sees_payloads=sees_payloads)]) for row in rows)
-
-
-def csv_line(values: Sequence[Any]) -> bytes:
-    """Write a line: RFC 4180, with CR LF."""
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\r\n").writerow([defused("" if value is None else str(value)) for value in values])
-    return line.getvalue().encode()
-
-
-def defused(cell: str) -> str:
-    """Put an apostrophe before what a spreadsheet would take for a formula; a number is none."""
-    if cell[:1] in RUNS_IN_SPREADSHEETS and cell and not NUMBER.fullmatch(cell):
-        return f"'{cell}"
-    return cell
-
-
-def json_lines(rows: Sequence[RowMapping], *, sees_payloads: bool) -> bytes:
-    """Write tickets as lines of JSON, as the schema words them."""
-    return b"".join(orjson.dumps(json_of(row, sees_payloads=sees_payloads)) + b"\n" for row in rows)
-
-
-def json_of(row: RowMapping, *, sees_payloads: bool) -> dict[str, Any]:
-    user, maker = row["user_id"], row["market_maker_id"]
-    email = {"email": row["user_email"]} if sees_payloads else {}
-    ticket = {
-        "ticketId": row["ticket_id"],
-        "timestamp": instant(row["timestamp"]),
-        "actionType": row["action_type"],
-        "status": row["status"],
-        "summary": row["summary"],
-        "errorCode": row["error_code"],
-        "errorMessage": row["error_message"],
-        "user": user and {"id": str(user), "name": row["user_name"], **email},
-        "marketMaker": maker and {"id": str(maker), "name": row["maker_name"]},
-        "entityType": row["entity_type"],
-        "entityId": row["entity_id"],
-        "ipAddress": row["ip_address"],
-        "userAgent": row["user_agent"],
-        "sessionId": row["session_id"] and str(row["session_id"]),
-        "durationMs": None if row["duration_ms"] is None else float(row["duration_ms"]),
-        "relatedTicketIds": row["related_ticket_ids"],
-        "tags": row["tags"],
-        "digest": row["digest"].hex(),
-    }
-    if sees_payloads:
-        ticket |= {heading: None if row[name] is None else orjson.Fragment(row[name])
-                   for heading, name in PAYLOADS.items()}  # fmt: skip
-    return ticket
+        message = f"Counting took longer than {STATEMENT_TIMEOUT_S:.0f} s. Narrow the filter."
+        await _record(context, attempt, stories.of_exported, Code.TOO_COMPLEX, message)
+    found: int = row["rows"]
+    return found
 
 
 # ------------------------------------------------------------------------------------------------------------- the wire
@@ -434,11 +506,21 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def _refused(error: GraphQLError) -> Response:
+def _file(request: Request) -> tuple[str, str, frozenset[str], tuple[str, ...]]:
+    """Return name and kind of a file, and which kinds of it there are and which methods get them."""
+    name, _, kind = request.url.path.removeprefix("/export/").partition(".")
+    return name, kind, *FILES.get(name, (frozenset[str](), ()))
+
+
+def _refused(error: GraphQLError, request: Request) -> Response:
     """Word a refusal as GraphQL words one."""
     worded = presented_error(error)
     status = getattr(error, "status", None) or STATUS_BY_CODE[Code(worded["extensions"]["code"])]
-    headers = {"Cache-Control": "no-store", **({"Allow": "GET"} if status == 405 else {})}
+    headers = {"Cache-Control": "no-store"}
+    if status == 405:
+        headers["Allow"] = ", ".join(_file(request)[3])
+    if retry_after_s := worded["extensions"].get("retryAfter"):
+        headers["Retry-After"] = str(retry_after_s)
     if ticket_id := worded["extensions"].get("ticketId"):
         headers[TICKET_HEADER] = str(ticket_id)
     return Response(encoded({"errors": [worded]}), status, headers, f"{JSON_TYPE}; charset=utf-8")

@@ -452,9 +452,8 @@ class Fanout:
         await asyncio.gather(*tasks.values(), return_exceptions=True)
 
     def _known(self, text: str) -> DocumentNode | None:
-        return next(
-            (found for memory in REMEMBERED.values() if (found := memory.find(self.schema._schema, text))), None
-        )
+        found = (memory.find(self.schema._schema, text) for memory in REMEMBERED.values())
+        return next((known.document for known in found if known), None)
 
     def _led(self, key: Hashable, source: Source[Any], task: asyncio.Task[list[GraphQLError]]) -> Run:
         """Make a run of an execution that is the first of its kind."""

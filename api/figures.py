@@ -15,6 +15,7 @@ from api.books import BookEvent, Delta, Heartbeat, Snapshot
 from api.enums import Asset, CertificateType, OrderSide, SnapshotReason
 from api.ladder import BookPicture, Level
 from api.scalars import BigInt
+from db import candles
 from db.proofs import Inclusion
 from domain import ledger
 
@@ -101,7 +102,9 @@ class OrderBook:
         'CRC-32 of the ASCII text "b:PRICE:QUANTITY;" for the best 10 bids, then "a:PRICE:QUANTITY;" for the best 10 '
         "asks, best first, strings exactly as sent, whatever depth was asked for."
     )
-    at: datetime = described("The last moment this was known to be the newest book.")
+    at: datetime = described(
+        "The last moment this was known to be the newest book; of a book of the past: when the next change came."
+    )
 
     @classmethod
     def of(cls, picture: BookPicture, depth: int) -> OrderBook:
@@ -118,6 +121,35 @@ class OrderBook:
             last_price=picture.last_price,
             checksum=BigInt(picture.checksum),
             at=picture.at,
+        )
+
+
+@strawberry.type(description="What the trades of a certificate came to in a bucket of time.")
+class Candle:
+    start: datetime = described("Where the bucket begins.", name="from")
+    stop: datetime = described("Where it ends, not included.", name="to")
+    open: Decimal = described("EUR: price of the first trade; without a trade the last price before the bucket.")
+    high: Decimal = described("EUR: highest price; without a trade the last price before.")
+    low: Decimal = described("EUR: lowest price; without a trade the last price before.")
+    close: Decimal = described("EUR: price of the last trade; without a trade the last price before.")
+    volume: Decimal = described("Certificates traded.")
+    notional: Decimal = described("EUR traded.")
+    trades: int = described("Trades; 0 for a bucket that only carries the last price on.")
+    vwap: Decimal | None = described("notional / volume in EUR, 4 decimals, rounded half up; null without a trade.")
+
+    @classmethod
+    def of(cls, record: candles.Candle) -> Candle:
+        return cls(
+            start=record.start,
+            stop=record.stop,
+            open=record.open,
+            high=record.high,
+            low=record.low,
+            close=record.close,
+            volume=record.volume,
+            notional=record.notional,
+            trades=record.trades,
+            vwap=record.vwap,
         )
 
 

@@ -11,10 +11,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.origin import Network, host_of, is_forwarded_secure
 
 # Scripts come from our own files only. Styles may be inline: Mantine writes the variables of its theme into a
-# style element when the page starts. `connect-src 'self'` covers the web socket too.
+# style element when the page starts. `connect-src 'self'` covers the web socket too. Frames show what the page itself
+# has read and typed, a KYC document as application/pdf, and no address.
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; "
+    "font-src 'self'; connect-src 'self'; frame-src blob:; manifest-src 'self'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
 )
 
@@ -31,7 +32,8 @@ HEADERS: Final = {
 
 # Whoever came by https once comes by https for a year.
 STRICT_TRANSPORT_SECURITY: Final = "max-age=31536000"
-PROBES: Final = frozenset({"/healthz", "/readyz"})  # asked by address, not by name
+READINESS: Final = "/readyz"
+PROBES: Final = frozenset({"/healthz", READINESS})  # asked by address, not by name
 SECURE_SCHEMES: Final = {"http": "https", "ws": "wss"}
 
 
@@ -43,6 +45,7 @@ class Guard:
         self.app = app
         self.hosts = frozenset(hosts)
         self.proxies = proxies
+        self.is_leaving = False  # this process was told to end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
@@ -59,9 +62,13 @@ class Guard:
                     headers.setdefault(name, value)
                 if scope["scheme"] == "https":
                     headers.setdefault("Strict-Transport-Security", STRICT_TRANSPORT_SECURITY)
+                if self.is_leaving:
+                    headers["Connection"] = "close"  # the next request finds another process
             await send(message)
 
         app = self.app if self.is_meant(connection) else misdirected
+        if self.is_leaving and scope["type"] == "http" and scope["path"] == READINESS:
+            app = JSONResponse({"status": "leaving"}, 503)
         await app(scope, receive, send_guarded if scope["type"] == "http" else send)
 
     def is_meant(self, connection: HTTPConnection) -> bool:

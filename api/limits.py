@@ -241,28 +241,36 @@ def too_many(what: str, found: int, limit: int) -> LimitError:
 # --- documents that passed
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A document that passed, and what is compiled of it as it is used."""
+
+    document: DocumentNode
+    plans: dict[Any, Any] = field(default_factory=dict)
+
+
 class Remembered:
     """Keep the documents that passed, least recently used out first, bounded in number and in text."""
 
     def __init__(self) -> None:
-        self.documents: OrderedDict[tuple[GraphQLSchema, str], DocumentNode] = OrderedDict()
+        self.documents: OrderedDict[tuple[GraphQLSchema, str], Known] = OrderedDict()
         self.characters = 0
         self.hits = 0
         self.misses = 0
 
-    def find(self, schema: GraphQLSchema, text: str) -> DocumentNode | None:
-        document = self.documents.get((schema, text))
-        if document is None:
+    def find(self, schema: GraphQLSchema, text: str) -> Known | None:
+        known = self.documents.get((schema, text))
+        if known is None:
             self.misses += 1
             return None
         self.hits += 1
         self.documents.move_to_end((schema, text))
-        return document
+        return known
 
-    def keep(self, schema: GraphQLSchema, text: str, document: DocumentNode) -> None:
+    def keep(self, schema: GraphQLSchema, text: str, known: Known) -> None:
         if len(text) > DOCUMENT_REMEMBERED_MAX or (schema, text) in self.documents:
             return
-        self.documents[schema, text] = document
+        self.documents[schema, text] = known
         self.characters += len(text)
         while len(self.documents) > DOCUMENTS_REMEMBERED_MAX or self.characters > CHARACTERS_REMEMBERED_MAX:
             (_, oldest), _ = self.documents.popitem(last=False)
@@ -282,7 +290,7 @@ def signed_in(context: object) -> bool:
 class CheckedDocument(SchemaExtension):
     """Parse, bound and validate each document once, and refuse what no execution may see."""
 
-    known: DocumentNode | None = None
+    known: Known | None = None
 
     def on_parse(self) -> Iterator[None]:
         """Take a document that passed before; else have it parsed within bounds."""
@@ -290,7 +298,7 @@ class CheckedDocument(SchemaExtension):
         self.memory = REMEMBERED[signed_in(operation.context)]
         self.known = self.memory.find(operation.schema._schema, operation.query or "")
         if self.known:
-            operation.graphql_document = self.known
+            operation.graphql_document = self.known.document
         else:
             operation.parse_options = PARSE_OPTIONS
         yield
@@ -308,7 +316,10 @@ class CheckedDocument(SchemaExtension):
                 excess = RequestError("Sign in to read the schema.", Code.UNAUTHENTICATED)
             errors = [excess] if excess else fault_in(operation.schema._schema, document)
             if not errors:
-                self.memory.keep(operation.schema._schema, operation.query, document)
+                self.known = Known(document)
+                self.memory.keep(operation.schema._schema, operation.query, self.known)
+        if self.known and hasattr(operation.context, "plans"):
+            operation.context.plans = self.known.plans
         if not errors:
             errors = [*request_faults(document, operation._provided_operation_name, operation.variables)]
         operation.pre_execution_errors = errors  # even none: strawberry would validate once more

@@ -6,8 +6,6 @@ A field that a role may not see is null; a field that needs another lookup goes 
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 from uuid import UUID
 
@@ -23,30 +21,29 @@ from api.context import Info
 from api.enums import (
     ActionType,
     Asset,
-    CertificateType,
+    DepositsBy,
     EntityType,
     KycStatus,
-    OrderSide,
-    OrderStatus,
-    OrderType,
+    OrdersBy,
     TicketOrder,
     TicketStatus,
-    TimeInForce,
-    TradeStatus,
-    TransactionReason,
-    TransactionType,
+    TradesBy,
+    TransactionsBy,
     UserRole,
 )
 from api.figures import Balance, FieldChange, MarketMakerStats, described, id_of
-from api.inputs import DepositFilter, OrderFilter, TicketFilter, TradeFilter, TransactionFilter
-from api.pages import FILTER, After, Connection, Counted, First, page_of
-from api.scalars import BigInt
+from api.filters import DepositFilter, OrderFilter, TicketFilter, TradeFilter, TransactionFilter
+from api.pages import FILTER, ORDER, After, Connection, First, nested
+from api.past import AsOf, AsOfTicket, balances_of, moment_of
+from db.lists import Way
 from db.tickets import TicketRecord
-from domain import ledger, makers, market, people
+from domain import makers, people
 from domain import tickets as trail
 
 if TYPE_CHECKING:
     from api.deposits import DepositConnection
+    from api.ledger import TransactionConnection
+    from api.orders import Order, Trade
     from api.people import KycDocument
 
 ID = strawberry.ID
@@ -103,42 +100,63 @@ class User:
         found = await info.context.loaders.kyc_documents.load(self.record.id) or []
         return [KycDocument.of(one) for one in found]
 
-    @strawberry.field(description="Balances, one per asset; empty to those who may not see them.")
-    async def balances(self, info: Info) -> list[Balance]:
+    @strawberry.field(
+        description="Balances, one per asset, of now or of a moment of the past; empty to those who may not see them."
+    )
+    async def balances(self, info: Info, at: AsOf = None, ticket_id: AsOfTicket = None) -> list[Balance]:
         if not info.context.may_see(self.record.id):
             return []
-        return [Balance.of(one) for one in await info.context.loaders.balances.load(self.record.id) or []]
+        moment = await moment_of(info, ticket_id=ticket_id, at=at, field="ticketId")
+        return [Balance.of(one) for one in await balances_of(info, self.record.id, moment)]
 
     @strawberry.field(description="The user's orders, newest first; empty to those who may not see them.")
     async def orders(
-        self, info: Info, filter: Annotated[OrderFilter | None, FILTER] = None, first: First = None, after: After = None
-    ) -> Connection[Order]:
-        wanted = OrderFilter.to_db(filter, user_id=self.record.id, visible=info.context.may_see(self.record.id))
-        return await page_of(info, db.orders.orders_page, wanted, Order.of, db.orders.orders_where, first, after)
+        self,
+        info: Info,
+        filter: Annotated[OrderFilter | None, FILTER] = None,
+        order_by: Annotated[OrdersBy | None, ORDER] = None,
+        first: First = None,
+        after: After = None,
+    ) -> Connection[Annotated[Order, strawberry.lazy("api.orders")]]:
+        from api.orders import Order
+
+        wanted = (filter or OrderFilter()).inner() if info.context.may_see(self.record.id) else None
+        way, own = db.orders.ORDERS_OF_USER, self.record.id
+        return await nested(info, db.orders.ORDERS, way, own, wanted, Order.of, order_by, first, after)
+
+    @strawberry.field(
+        description="What the user bought and sold, newest first; empty to those who may not see it. Others than "
+        "ADMIN and ANALYST find nothing by parties."
+    )
+    async def trades(
+        self,
+        info: Info,
+        filter: Annotated[TradeFilter | None, FILTER] = None,
+        order_by: Annotated[TradesBy | None, ORDER] = None,
+        first: First = None,
+        after: After = None,
+    ) -> Connection[Annotated[Trade, strawberry.lazy("api.orders")]]:
+        from api.orders import Trade, trades_asked
+
+        wanted = trades_asked(info, filter) if info.context.may_see(self.record.id) else None
+        way, own = db.orders.TRADES_OF_USER, self.record.id
+        return await nested(info, db.orders.TRADES, way, own, wanted, Trade.of, order_by, first, after)
 
     @strawberry.field(
         description="The user's ledger rows, newest first; empty to those who may not see them.",
-        graphql_type=Annotated["TransactionConnection", strawberry.lazy("api.objects")],
+        graphql_type=Annotated["TransactionConnection", strawberry.lazy("api.ledger")],
     )
     async def transactions(
         self,
         info: Info,
         filter: Annotated[TransactionFilter | None, FILTER] = None,
+        order_by: Annotated[TransactionsBy | None, ORDER] = None,
         first: First = None,
         after: After = None,
-    ) -> Connection[AssetTransaction]:
-        visible = info.context.may_see(self.record.id)
-        wanted = TransactionFilter.to_db(filter, holder_id=self.record.id, visible=visible)
-        return await page_of(
-            info,
-            db.ledger.transactions_page,
-            wanted,
-            AssetTransaction.of,
-            db.ledger.transactions_where,
-            first,
-            after,
-            kind=TransactionConnection,
-        )
+    ) -> Any:
+        is_visible = info.context.may_see(self.record.id)
+        way, own = db.ledger.TRANSACTIONS_OF_HOLDER, self.record.id
+        return await transactions_of(info, way, own, filter, order_by, first, after, is_visible=is_visible)
 
     @strawberry.field(
         description="Deposits that the user announced, newest first; empty to others than ADMIN and the user.",
@@ -148,13 +166,32 @@ class User:
         self,
         info: Info,
         filter: Annotated[DepositFilter | None, FILTER] = None,
+        order_by: Annotated[DepositsBy | None, ORDER] = None,
         first: First = None,
         after: After = None,
     ) -> Any:
-        from api.deposits import deposits_page
+        from api.deposits import Deposit, DepositConnection
 
         is_visible = self._is_own(info) or info.context.has_role(UserRole.ADMIN)
-        return await deposits_page(info, filter, self.record.id, first, after, visible=is_visible)
+        wanted = (filter or DepositFilter()).inner() if is_visible else None
+        return await nested(
+            info, db.people.DEPOSITS, db.people.DEPOSITS_OF_USER, self.record.id, wanted, Deposit.of, order_by, first,
+            after, kind=DepositConnection,
+        )  # fmt: skip
+
+    @strawberry.field(
+        description="The tickets of the user's actions, newest first; empty to others than ADMIN and ANALYST."
+    )
+    async def tickets(
+        self,
+        info: Info,
+        filter: Annotated[TicketFilter | None, FILTER] = None,
+        order_by: OrderBy = TicketOrder.NEWEST,
+        first: First = None,
+        after: After = None,
+    ) -> Connection[Ticket]:
+        way, own = db.finding.TICKETS_OF_USER, self.record.id
+        return await tickets_of(info, way, own, filter, order_by, first, after)
 
 
 @strawberry.type(description="A seller whose orders admins place by hand.")
@@ -187,9 +224,10 @@ class MarketMaker:
     async def created_by(self, info: Info) -> User | None:
         return await user_by_id(info, self.record.created_by)
 
-    @strawberry.field(description="Balances, one per asset.")
-    async def balances(self, info: Info) -> list[Balance]:
-        return [Balance.of(one) for one in await info.context.loaders.balances.load(self.record.user_id) or []]
+    @strawberry.field(description="Balances, one per asset, of now or of a moment of the past.")
+    async def balances(self, info: Info, at: AsOf = None, ticket_id: AsOfTicket = None) -> list[Balance]:
+        moment = await moment_of(info, ticket_id=ticket_id, at=at, field="ticketId")
+        return [Balance.of(one) for one in await balances_of(info, self.record.user_id, moment)]
 
     @strawberry.field(description="The balance of one asset.")
     async def balance(
@@ -212,39 +250,46 @@ class MarketMaker:
 
     @strawberry.field(
         description="Its ledger rows with running balances, newest first.",
-        graphql_type=Annotated["TransactionConnection", strawberry.lazy("api.objects")],
+        graphql_type=Annotated["TransactionConnection", strawberry.lazy("api.ledger")],
     )
     async def transactions(
         self,
         info: Info,
         filter: Annotated[TransactionFilter | None, FILTER] = None,
+        order_by: Annotated[TransactionsBy | None, ORDER] = None,
         first: First = None,
         after: After = None,
-    ) -> Connection[AssetTransaction]:
-        return await page_of(
-            info,
-            db.ledger.transactions_page,
-            TransactionFilter.to_db(filter, holder_id=self.record.user_id),
-            AssetTransaction.of,
-            db.ledger.transactions_where,
-            first,
-            after,
-            kind=TransactionConnection,
-        )
+    ) -> Any:
+        way, own = db.ledger.TRANSACTIONS_OF_HOLDER, self.record.user_id
+        return await transactions_of(info, way, own, filter, order_by, first, after)
 
     @strawberry.field(description="Its orders, newest first.")
     async def orders(
-        self, info: Info, filter: Annotated[OrderFilter | None, FILTER] = None, first: First = None, after: After = None
-    ) -> Connection[Order]:
-        wanted = OrderFilter.to_db(filter, market_maker_id=self.record.id)
-        return await page_of(info, db.orders.orders_page, wanted, Order.of, db.orders.orders_where, first, after)
+        self,
+        info: Info,
+        filter: Annotated[OrderFilter | None, FILTER] = None,
+        order_by: Annotated[OrdersBy | None, ORDER] = None,
+        first: First = None,
+        after: After = None,
+    ) -> Connection[Annotated[Order, strawberry.lazy("api.orders")]]:
+        from api.orders import Order
+
+        wanted, way, own = (filter or OrderFilter()).inner(), db.orders.ORDERS_OF_MAKER, self.record.id
+        return await nested(info, db.orders.ORDERS, way, own, wanted, Order.of, order_by, first, after)
 
     @strawberry.field(description="Its trades, newest first.")
     async def trades(
-        self, info: Info, filter: Annotated[TradeFilter | None, FILTER] = None, first: First = None, after: After = None
-    ) -> Connection[Trade]:
-        wanted = TradeFilter.to_db(filter, market_maker_id=self.record.id)
-        return await page_of(info, db.orders.trades_page, wanted, Trade.of, db.orders.trades_where, first, after)
+        self,
+        info: Info,
+        filter: Annotated[TradeFilter | None, FILTER] = None,
+        order_by: Annotated[TradesBy | None, ORDER] = None,
+        first: First = None,
+        after: After = None,
+    ) -> Connection[Annotated[Trade, strawberry.lazy("api.orders")]]:
+        from api.orders import Trade, trades_asked
+
+        wanted, way, own = trades_asked(info, filter), db.orders.TRADES_OF_MAKER, self.record.id
+        return await nested(info, db.orders.TRADES, way, own, wanted, Trade.of, order_by, first, after)
 
     @strawberry.field(description="The tickets of actions on its behalf, newest first.")
     async def tickets(
@@ -255,24 +300,43 @@ class MarketMaker:
         first: First = None,
         after: After = None,
     ) -> Connection[Ticket]:
-        sees_payloads = info.context.has_role(UserRole.ADMIN)
-        wanted = TicketFilter.to_db(filter, sees_payloads=sees_payloads, market_maker_id=self.record.id)
-        return await tickets_of(info, wanted, order_by, first, after)
+        way, own = db.finding.TICKETS_OF_MAKER, self.record.id
+        return await tickets_of(info, way, own, filter, order_by, first, after)
+
+
+async def transactions_of(
+    info: Info,
+    way: Way,
+    parent: UUID,
+    filter: TransactionFilter | None,
+    order_by: TransactionsBy | None,
+    first: int | None,
+    after: str | None,
+    *,
+    is_visible: bool = True,
+) -> Any:
+    from api.ledger import AssetTransaction, TransactionConnection
+
+    wanted = (filter or TransactionFilter()).inner() if is_visible else None
+    return await nested(
+        info, db.ledger.TRANSACTIONS, way, parent, wanted, AssetTransaction.of, order_by, first, after,
+        kind=TransactionConnection,
+    )  # fmt: skip
 
 
 async def tickets_of(
     info: Info,
-    wanted: db.tickets.TicketFilter | None,
+    way: Way,
+    parent: Any,
+    filter: TicketFilter | None,
     order_by: TicketOrder | None,
     first: int | None,
     after: str | None,
-    last: int | None = None,
-    before: str | None = None,
 ) -> Connection[Ticket]:
-    """Load a page of tickets."""
-    load = partial(db.finding.tickets_page, is_newest_first=order_by is not TicketOrder.OLDEST)
-    counted = Counted(db.finding.tickets_counted)
-    return await page_of(info, load, wanted, Ticket.of, counted, first, after, last, before)
+    is_visible = info.context.has_role(UserRole.ADMIN, UserRole.ANALYST)
+    sees_payloads = info.context.has_role(UserRole.ADMIN)
+    wanted = (filter or TicketFilter()).inner(sees_payloads=sees_payloads) if is_visible else None
+    return await nested(info, db.finding.TICKETS, way, parent, wanted, Ticket.of, order_by, first, after)
 
 
 async def user_by_id(info: Info, user_id: UUID | None) -> User | None:
@@ -286,214 +350,20 @@ async def party(info: Info, user_id: UUID) -> User | None:
     return await user_by_id(info, user_id) if info.context.may_see(user_id) else None
 
 
-async def _maker(info: Info, maker_id: UUID | None) -> MarketMaker | None:
+async def maker_by_id(info: Info, maker_id: UUID | None) -> MarketMaker | None:
+    """Return a market maker, to ADMIN and ANALYST."""
     if maker_id is None or not info.context.has_role(UserRole.ADMIN, UserRole.ANALYST):
         return None
     record = await info.context.loaders.makers.load(maker_id)
     return MarketMaker.of(record) if record else None
 
 
-async def _ticket(info: Info, ticket_id: str) -> Ticket | None:
+async def ticket_by_id(info: Info, ticket_id: str) -> Ticket | None:
+    """Return a ticket, to ADMIN and ANALYST."""
     if not info.context.has_role(UserRole.ADMIN, UserRole.ANALYST):
         return None
     record = await info.context.loaders.tickets.load(ticket_id)
     return Ticket.of(record) if record else None
-
-
-@strawberry.type(description="An order as it stands.")
-class Order:
-    record: strawberry.Private[market.Order]
-    id: ID = described("UUID.")
-    certificate_type: CertificateType = described("What is traded.")
-    side: OrderSide = described("BUY or SELL.")
-    order_type: OrderType = described("LIMIT or MARKET.")
-    time_in_force: TimeInForce = described("How long it waits.")
-    price: Decimal | None = described("Limit in EUR per certificate; none for MARKET.")
-    quantity: Decimal = described("Certificates ordered.")
-    filled_quantity: Decimal = described("Certificates traded so far.")
-    remaining_quantity: Decimal = described("quantity - filledQuantity.")
-    average_price: Decimal | None = described("EUR per certificate over all its trades, 4 decimals.")
-    status: OrderStatus = described("Where it stands in its life.")
-    cancel_reason: str | None = described("Why the rest was cancelled.")
-    priority: BigInt = described("Its place in time, drawn under the market's lock: lower is older.")
-    created_at: datetime = described("When it was placed.")
-    updated_at: datetime = described("When it last changed.")
-    ticket_id: ID = described("The ticket that placed it.")
-
-    @classmethod
-    def of(cls, record: market.Order) -> Order:
-        return cls(
-            record=record,
-            id=ID(str(record.id)),
-            certificate_type=record.certificate_type,
-            side=record.side,
-            order_type=record.order_type,
-            time_in_force=record.time_in_force,
-            price=record.price,
-            quantity=record.quantity,
-            filled_quantity=record.filled_quantity,
-            remaining_quantity=record.remaining_quantity,
-            average_price=record.average_price,
-            status=record.status,
-            cancel_reason=record.cancel_reason,
-            priority=BigInt(record.priority),
-            created_at=record.created_at,
-            updated_at=record.updated_at,
-            ticket_id=ID(record.ticket_id),
-        )
-
-    @strawberry.field(description="Whose order it is; to ADMIN, ANALYST and the holder.")
-    async def user(self, info: Info) -> User | None:
-        return await party(info, self.record.user_id)
-
-    @strawberry.field(description="The market maker it was placed for; to ADMIN and ANALYST.")
-    async def market_maker(self, info: Info) -> MarketMaker | None:
-        return await _maker(info, self.record.market_maker_id)
-
-    @strawberry.field(description="The ticket that placed it; to ADMIN and ANALYST.")
-    async def ticket(self, info: Info) -> Ticket | None:
-        return await _ticket(info, self.record.ticket_id)
-
-    @strawberry.field(description="Its trades, newest first.")
-    async def trades(self, info: Info, first: First = None, after: After = None) -> Connection[Trade]:
-        wanted = db.orders.TradeFilter(order_id=self.record.id)
-        return await page_of(info, db.orders.trades_page, wanted, Trade.of, db.orders.trades_where, first, after)
-
-
-@strawberry.type(description="A trade between two orders.")
-class Trade:
-    record: strawberry.Private[market.Trade]
-    id: ID = described("UUID.")
-    certificate_type: CertificateType = described("What was traded.")
-    price: Decimal = described("EUR per certificate: the price of the order that rested.")
-    quantity: Decimal = described("Certificates.")
-    notional: Decimal = described("price × quantity, in EUR.")
-    taker_side: OrderSide = described("The side of the order that came second.")
-    status: TradeStatus = described("EXECUTED, or SETTLED with the registry.")
-    executed_at: datetime = described("When it was made.")
-    settled_at: datetime | None = described("When the registry's reference was recorded.")
-
-    @classmethod
-    def of(cls, record: market.Trade) -> Trade:
-        return cls(
-            record=record,
-            id=ID(str(record.id)),
-            certificate_type=record.certificate_type,
-            price=record.price,
-            quantity=record.quantity,
-            notional=record.notional,
-            taker_side=record.taker_side,
-            status=record.status,
-            executed_at=record.executed_at,
-            settled_at=record.settled_at,
-        )
-
-    def _is_visible(self, info: Info) -> bool:
-        return info.context.may_see(self.record.buyer_id, self.record.seller_id)
-
-    @strawberry.field(description="The registry's reference; to ADMIN, ANALYST and the parties.")
-    def registry_reference(self, info: Info) -> str | None:
-        return self.record.registry_reference if self._is_visible(info) else None
-
-    @strawberry.field(description="The ticket of the trade; to ADMIN, ANALYST and the parties.")
-    def ticket_id(self, info: Info) -> ID | None:
-        return ID(self.record.ticket_id) if self._is_visible(info) else None
-
-    @strawberry.field(description="Who bought; to ADMIN, ANALYST and the buyer.")
-    async def buyer(self, info: Info) -> User | None:
-        return await party(info, self.record.buyer_id)
-
-    @strawberry.field(description="Who sold; to ADMIN, ANALYST and the seller.")
-    async def seller(self, info: Info) -> User | None:
-        return await party(info, self.record.seller_id)
-
-    @strawberry.field(description="The market maker that sold; to ADMIN and ANALYST.")
-    async def market_maker(self, info: Info) -> MarketMaker | None:
-        return await _maker(info, self.record.market_maker_id)
-
-    @strawberry.field(description="The buyer's order; to ADMIN, ANALYST and the buyer.")
-    async def buy_order(self, info: Info) -> Order | None:
-        return await _order(info, self.record.buy_order_id)
-
-    @strawberry.field(description="The seller's order; to ADMIN, ANALYST and the seller.")
-    async def sell_order(self, info: Info) -> Order | None:
-        return await _order(info, self.record.sell_order_id)
-
-    @strawberry.field(description="The ticket of the trade; to ADMIN and ANALYST.")
-    async def ticket(self, info: Info) -> Ticket | None:
-        return await _ticket(info, self.record.ticket_id)
-
-
-async def _order(info: Info, order_id: UUID | None) -> Order | None:
-    record = await info.context.loaders.orders.load(order_id) if order_id else None
-    return Order.of(record) if record and info.context.may_see(record.user_id) else None
-
-
-@strawberry.type(description="A row of the ledger: one movement of one balance.")
-class AssetTransaction:
-    record: strawberry.Private[ledger.Transaction]
-    id: ID = described("UUID.")
-    asset: Asset = described("What moved.")
-    transaction_type: TransactionType = described("The kind of movement.")
-    reason: TransactionReason = described("What in the life of a deposit or an order moved it.")
-    amount: Decimal = described("The figure for people: + for DEPOSIT and TRADE_CREDIT, - for the others.")
-    available_delta: Decimal = described("What available changed by.")
-    locked_delta: Decimal = described("What locked changed by.")
-    balance_after: Decimal = described("Available afterwards.")
-    locked_after: Decimal = described("Locked afterwards.")
-    notes: str | None = described("What was noted with it.")
-    holder_id: ID = described("Whose balance.")
-    ticket_id: ID = described("The ticket that caused it.")
-    created_at: datetime = described("When it was written.")
-
-    @classmethod
-    def of(cls, record: ledger.Transaction) -> AssetTransaction:
-        return cls(
-            record=record,
-            id=ID(str(record.id)),
-            asset=record.asset,
-            transaction_type=record.transaction_type,
-            reason=record.reason,
-            amount=record.amount,
-            available_delta=record.available_delta,
-            locked_delta=record.locked_delta,
-            balance_after=record.balance_after,
-            locked_after=record.locked_after,
-            notes=record.notes,
-            holder_id=ID(str(record.holder_id)),
-            ticket_id=ID(record.ticket_id),
-            created_at=record.created_at,
-        )
-
-    @strawberry.field(description="Whose balance; to ADMIN, ANALYST and the holder.")
-    async def holder(self, info: Info) -> User | None:
-        return await party(info, self.record.holder_id)
-
-    @strawberry.field(description="The market maker whose balance it is; to ADMIN and ANALYST.")
-    async def market_maker(self, info: Info) -> MarketMaker | None:
-        return await _maker(info, self.record.market_maker_id)
-
-    @strawberry.field(description="The order it belongs to.")
-    async def order(self, info: Info) -> Order | None:
-        return await _order(info, self.record.order_id)
-
-    @strawberry.field(description="The trade it settles.")
-    async def trade(self, info: Info) -> Trade | None:
-        record = await info.context.loaders.trades.load(self.record.trade_id) if self.record.trade_id else None
-        return Trade.of(record) if record else None
-
-    @strawberry.field(description="Who caused it; to ADMIN, ANALYST and that user.")
-    async def created_by(self, info: Info) -> User | None:
-        return await party(info, self.record.created_by) if self.record.created_by else None
-
-    @strawberry.field(description="The ticket that caused it; to ADMIN and ANALYST.")
-    async def ticket(self, info: Info) -> Ticket | None:
-        return await _ticket(info, self.record.ticket_id)
-
-
-@strawberry.type(description="A page of a list.")
-class TransactionConnection(Connection[AssetTransaction]):
-    pass
 
 
 @strawberry.type(description="The record of one action: who, what, when, with which outcome. Never changed.")
@@ -551,7 +421,7 @@ class Ticket:
 
     @strawberry.field(description="The market maker it was for.")
     async def market_maker(self, info: Info) -> MarketMaker | None:
-        return await _maker(info, self.record.ticket.market_maker_id)
+        return await maker_by_id(info, self.record.ticket.market_maker_id)
 
     async def _payload(self, info: Info) -> trail.Payload | None:
         if not info.context.has_role(UserRole.ADMIN):
@@ -591,5 +461,8 @@ class Ticket:
         depth: Annotated[int, strawberry.argument(description="Steps, 1 to 5.")] = 1,
     ) -> list[Ticket]:
         steps = min(max(depth, 1), RELATED_DEPTH_MAX)
-        found = await db.tickets.related(info.context.reader, self.record.ticket.ticket_id, steps)
-        return [Ticket.of(one) for one in found]
+        reader = info.context.reader
+        each = info.context.loaders.each(
+            ("related", steps), lambda ticket_ids: db.tickets.related(reader, ticket_ids, steps)
+        )
+        return [Ticket.of(one) for one in await each.load(self.record.ticket.ticket_id) or []]

@@ -6,7 +6,6 @@ typed it. It is for whoever holds the login of the database, when nobody can sig
 
 import asyncio
 import contextlib
-import getpass
 import secrets
 import shlex
 import sys
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from api.console import RefusedError, complaints, console
+from api.console import RefusedError, complaints, console, who
 from api.settings import load
 from db import embedded
 
@@ -213,7 +212,7 @@ async def _users(role: str | None, active: bool | None) -> list[tuple[str, ...]]
     after: str | None = None
     try:
         while True:
-            page = await db.people.users_page(reader, wanted, Window(PAGE_SIZE_MAX, after))
+            page = await db.people.USERS.page(reader, wanted, Window(PAGE_SIZE_MAX, after))
             for _, user in page.items:
                 is_active = "yes" if user.is_active else "no"
                 created = f"{user.created_at:%Y-%m-%d}"
@@ -271,17 +270,10 @@ async def _attempt(
         action_type=declared.action,
         request=declared.recorded(arguments),
         started_at_ns=time.monotonic_ns(),
-        user_agent=f"carbondesk cli, {_who()}",
+        user_agent=f"carbondesk cli, {who()}",
         tags=TAGS,
     )
     return await opened.units.run(attempt, work, declared.tell, declared.outcome_of)
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user without a name
-        return "unnamed"
 
 
 def _say(done: str, answer: "Answer[Any]") -> None:

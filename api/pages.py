@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar
+from dataclasses import replace
+from enum import Enum
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
 
 import strawberry
-from sqlalchemy import Select
 from sqlalchemy.exc import DBAPIError
 
+from api import plans, repeats
 from api.context import Info
 from api.errors import Code, RequestError
-from db import read
-from db.read import PAGE_SIZE, PAGE_SIZE_MAX, Page, Reader, Window, is_overdue
+from db.lists import Listing, Way
+from db.read import PAGE_SIZE, PAGE_SIZE_MAX, Page, Window, is_overdue
 from db.unit import STATEMENT_TIMEOUT_S
 from domain.errors import DomainError
 
@@ -23,6 +24,7 @@ R = TypeVar("R")
 F = TypeVar("F")
 
 FILTER = strawberry.argument(description="Which ones; all when not given.")
+ORDER = strawberry.argument(description="Which come first; as the list says when not given.")
 First: TypeAlias = Annotated[
     int | None,
     strawberry.argument(description=f"How many from the start, at most {PAGE_SIZE_MAX}; {PAGE_SIZE} when not given."),
@@ -64,15 +66,8 @@ class Connection(Generic[N]):
         return (await self.count())[1]
 
 
-@dataclass(frozen=True, slots=True)
-class Counted(Generic[F]):
-    """How a list counts itself: (count, whether it is exact)."""
-
-    count: Callable[[Reader, F], Awaitable[tuple[int, bool]]]
-
-
 @asynccontextmanager
-async def in_time() -> AsyncIterator[None]:
+async def in_time(seconds: float = STATEMENT_TIMEOUT_S) -> AsyncIterator[None]:
     """Say what to do when the database gives up on a question that would take too long.
 
     Raises: RequestError (TOO_COMPLEX).
@@ -82,25 +77,16 @@ async def in_time() -> AsyncIterator[None]:
     except DBAPIError as error:
         if not is_overdue(error):
             raise
-        message = f"This took longer than {STATEMENT_TIMEOUT_S:.0f} s. Narrow the filter: a window of time helps most."
+        message = f"This took longer than {seconds:.0f} s. Narrow the filter: a window of time helps most."
         raise RequestError(message, Code.TOO_COMPLEX, field="filter") from error
-
-
-async def _counted(
-    reader: Reader, statement_of: Callable[[F], Select[Any]] | Counted[F], wanted: F
-) -> tuple[int, bool]:
-    async with in_time():
-        if isinstance(statement_of, Counted):
-            return await statement_of.count(reader, wanted)
-        return await read.count(reader, statement_of(wanted))
 
 
 async def page_of(
     info: Info,
-    load: Callable[[Reader, F, Window], Awaitable[Page[R]]],
+    listing: Listing[F, R],
     wanted: F | None,
     node_of: Callable[[R], N],
-    statement_of: Callable[[F], Select[Any]] | Counted[F],
+    order: Enum | None = None,
     first: int | None = None,
     after: str | None = None,
     last: int | None = None,
@@ -109,26 +95,103 @@ async def page_of(
 ) -> Connection[N]:
     """Load one page as a Connection, or the subclass `kind`. wanted None: a filter that nothing can match.
 
-    statement_of: what is counted for totalCount; a list that counts in its own way gives a `Counted`.
     Raises: RequestError (BAD_REQUEST: page size, cursor, filter; TOO_COMPLEX: not found in time).
     """
     reader = info.context.reader
-    known: list[tuple[int, bool]] = []
+
+    async def load(window: Window) -> Page[R] | None:
+        return None if wanted is None else await listing.page(reader, wanted, window, order)
 
     async def count() -> tuple[int, bool]:
-        if not known:
-            known.append((0, True) if wanted is None else await _counted(reader, statement_of, wanted))
-        return known[0]
+        return (0, True) if wanted is None else await listing.count(reader, wanted)
 
-    try:
-        window = Window(first, after, last, before)
-        assert window.size <= PAGE_SIZE_MAX
-        page: Page[R] = Page([], False, False)
-        if wanted is not None:
-            async with in_time():
-                page = await load(reader, wanted, window)
-    except DomainError as error:
-        raise RequestError(error.message, Code.BAD_REQUEST, field=error.field) from error
+    return await _connection(info, Window(first, after, last, before), load, count, node_of, kind)
+
+
+async def nested(
+    info: Info,
+    listing: Listing[F, R],
+    way: Way,
+    parent: Any,
+    wanted: F | None,
+    node_of: Callable[[R], N],
+    order: Enum | None = None,
+    first: int | None = None,
+    after: str | None = None,
+    kind: type[Connection[N]] = Connection,
+) -> Connection[N]:
+    """Load the page of a parent's list, together with those of all parents of whom the same is asked.
+
+    Raises: RequestError as `page_of`.
+    """
+    if isinstance(parent, plans.By):
+        return cast("Connection[N]", plans.Hung(listing, way, parent.name, wanted, order, first, after))
+    reader, loaders = info.context.reader, info.context.loaders
+    asked = (*map(str, way), repr(wanted))
+
+    async def load(window: Window) -> Page[R] | None:
+        if wanted is None:
+            return None
+        each = loaders.each(
+            ("page", *asked, order, window),
+            lambda parents: listing.pages(reader, way, parents, wanted, window, order),
+        )
+        return await each.load(parent)
+
+    async def count() -> tuple[int, bool]:
+        if wanted is None:
+            return 0, True
+        each = loaders.each(("count", *asked), lambda parents: listing.counts(reader, way, parents, wanted))
+        return await each.load(parent) or (0, True)
+
+    return await _connection(info, Window(first, after), load, count, node_of, kind)
+
+
+async def _connection(
+    info: Info,
+    window: Window,
+    load: Callable[[Window], Awaitable[Page[R] | None]],
+    count: Callable[[], Awaitable[tuple[int, bool]]],
+    node_of: Callable[[R], N],
+    kind: type[Connection[N]],
+) -> Connection[N]:
+    def counting() -> Callable[[], Awaitable[tuple[int, bool]]]:
+        known: list[tuple[int, bool]] = []
+
+        async def counted() -> tuple[int, bool]:
+            if not known:
+                async with in_time(info.context.reader.statement_timeout_s):
+                    known.append(await count())
+            return known[0]
+
+        return counted
+
+    async def loaded(window: Window) -> Page[R]:
+        try:
+            assert window.size <= PAGE_SIZE_MAX
+            async with in_time(info.context.reader.statement_timeout_s):
+                return await load(window) or Page([], has_next=False, has_previous=False)
+        except DomainError as error:
+            raise RequestError(error.message, Code.BAD_REQUEST, field=error.field) from error
+
+    if plan := plans.of(info):
+        shown = replace(window, projection=plan.projection)
+
+        async def again(info: Info) -> plans.Built:
+            page = await loaded(shown)
+            async with in_time(info.context.reader.statement_timeout_s):
+                return await plan.built(info, page, counting())
+
+        page = await loaded(shown)
+        try:
+            async with in_time(info.context.reader.statement_timeout_s):
+                built = await plan.built(info, page, counting())
+        except (plans.Unplanned, DomainError, RequestError):
+            pass  # stock execution says where it went wrong
+        else:
+            repeats.note(info, again)
+            return cast("Connection[N]", built)
+    page = await loaded(window)
     edges = [Edge(cursor=cursor, node=node_of(item)) for cursor, item in page.items]
     return kind(
         edges=edges,
@@ -139,5 +202,5 @@ async def page_of(
             start_cursor=edges[0].cursor if edges else None,
             end_cursor=edges[-1].cursor if edges else None,
         ),
-        count=count,
+        count=counting(),
     )

@@ -13,7 +13,9 @@ from api.context import Info
 from api.deposits import Deposit
 from api.enums import ErrorCode, TicketStatus
 from api.figures import Balance
-from api.objects import AssetTransaction, MarketMaker, Order, Trade, User
+from api.ledger import AssetTransaction
+from api.objects import MarketMaker, User
+from api.orders import Order, Trade
 from api.people import KycDocument
 from db.idempotency import Kept
 from db.unit import Refusal

@@ -2,32 +2,88 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import strawberry
 
+import api.aggregates
+import db.candles
 import db.certificates
+import db.finding
 import db.idempotency
+import db.ledger
 import db.makers
 import db.orders
+import db.past
 import db.people
 import db.proofs
 import db.sessions
-from api.books import read_picture
+from api.aggregates import (
+    HAVING,
+    RANK,
+    Bucket,
+    GroupBy,
+    Groups,
+    Having,
+    OrderAggregates,
+    Rank,
+    TicketAggregates,
+    TradeAggregates,
+    TransactionAggregates,
+    Zone,
+    aggregated,
+    checked_parties,
+)
+from api.books import picture_of, read_picture
 from api.certificates import Certificate, Settings
 from api.context import Info
-from api.deposits import DepositConnection, deposits_page
-from api.enums import CertificateType, TicketOrder, TimeBucket, UserRole
+from api.deposits import Deposit, DepositConnection
+from api.enums import (
+    CertificateType,
+    DepositsBy,
+    MarketMakersBy,
+    OrderGroup,
+    OrderMeasure,
+    OrdersBy,
+    TicketGroup,
+    TicketMeasure,
+    TicketOrder,
+    TimeBucket,
+    TradeGroup,
+    TradeMeasure,
+    TradesBy,
+    TransactionGroup,
+    TransactionMeasure,
+    TransactionsBy,
+    UserRole,
+    UsersBy,
+)
 from api.errors import Code, RequestError
-from api.figures import OrderBook, TicketProof
-from api.inputs import DepositFilter, MarketMakerFilter, OrderFilter, TicketFilter, TradeFilter, UserFilter
-from api.objects import MarketMaker, Order, OrderBy, Ticket, Trade, User, tickets_of
-from api.pages import FILTER, After, Before, Connection, First, Last, page_of
+from api.figures import Balance, Candle, OrderBook, TicketProof
+from api.filters import (
+    DepositFilter,
+    MarketMakerFilter,
+    OrderFilter,
+    TicketFilter,
+    TradeFilter,
+    TransactionFilter,
+    UserFilter,
+)
+from api.ledger import AssetTransaction, TransactionConnection
+from api.objects import MarketMaker, OrderBy, Ticket, User
+from api.operations import Operations
+from api.orders import Order, Trade, orders_asked, own_trades_asked, trades_asked
+from api.pages import FILTER, ORDER, After, Before, Connection, First, Last, page_of
+from api.past import AsOf, AsOfTicket, answering, balances_of, moment_of
 from api.payloads import AttemptOutcome
 from api.people import Session
 from api.policy import Allow, Policy
+from api.scalars import BigInt
 from api.stats import TicketStats
 from api.tickets import DECLARED
+from db import filters
+from db.stats import BUCKETS_MAX
 from domain.people import uuid_or_none
 from domain.tickets import TicketStatus
 
@@ -54,6 +110,12 @@ def checked_depth(depth: int) -> int:
     return depth
 
 
+def transactions_asked(info: Info, filter: TransactionFilter | None) -> db.ledger.TransactionFilter | None:
+    """Return which ledger rows are asked for, a TRADER's own only; None when nothing can be."""
+    wanted, own = (filter or TransactionFilter()).inner(), info.context.user.id
+    return filters.narrowed(wanted, holder_id=own) if info.context.has_role(UserRole.TRADER) else wanted
+
+
 @strawberry.type(description="Everything that can be read.")
 class Query:
     @query(Policy.ANYONE, "Who is asking; null when nobody is signed in.")
@@ -65,15 +127,15 @@ class Query:
         self,
         info: Info,
         filter: Annotated[MarketMakerFilter | None, FILTER] = None,
+        order_by: Annotated[MarketMakersBy | None, ORDER] = None,
         first: First = None,
         after: After = None,
         last: Last = None,
         before: Before = None,
     ) -> Connection[MarketMaker]:
-        wanted = (filter or MarketMakerFilter()).to_db(sees_emails=info.context.has_role(UserRole.ADMIN))
-        return await page_of(
-            info, db.makers.makers_page, wanted, MarketMaker.of, db.makers.makers_where, first, after, last, before
-        )
+        wanted = (filter or MarketMakerFilter()).inner(sees_emails=info.context.has_role(UserRole.ADMIN))
+        listing = db.makers.MAKERS
+        return await page_of(info, listing, wanted, MarketMaker.of, order_by, first, after, last, before)
 
     @query(Policy.READER, "One market maker; null when there is none.")
     async def market_maker(self, info: Info, id: Id) -> MarketMaker | None:
@@ -85,10 +147,64 @@ class Query:
     async def certificates(self, info: Info) -> list[Certificate]:
         return [Certificate.of(record) for record in await db.orders.certificates(info.context.reader)]
 
-    @query(Policy.PUBLIC, "The whole book of a certificate as committed. Public market data.")
-    async def order_book(self, info: Info, certificate_type: Which, depth: Depth = DEPTH) -> OrderBook:
-        wanted = checked_depth(depth)
-        return OrderBook.of(await read_picture(info.context.reader, certificate_type), wanted)
+    @query(
+        Policy.PUBLIC,
+        "The whole book of a certificate as committed: the newest, or as it was at a moment. Public market data.",
+    )
+    async def order_book(
+        self,
+        info: Info,
+        certificate_type: Which,
+        depth: Depth = DEPTH,
+        as_of_sequence: Annotated[
+            BigInt | None, strawberry.argument(description="As it was at this sequence, from 0.")
+        ] = None,
+        as_of_ticket: AsOfTicket = None,
+        as_of: AsOf = None,
+    ) -> OrderBook:
+        wanted, reader = checked_depth(depth), info.context.reader
+        moment = await moment_of(info, sequence=as_of_sequence, ticket_id=as_of_ticket, at=as_of, field="asOfTicket")
+        if moment is None:
+            return OrderBook.of(await read_picture(reader, certificate_type), wanted)
+        async with answering():
+            return OrderBook.of(picture_of(await db.past.book(reader, certificate_type, moment)), wanted)
+
+    @query(
+        Policy.PUBLIC,
+        "Open, high, low, close and volume of a certificate in the whole buckets that the window touches, up to now. A "
+        "bucket without a trade carries the last price before it and no volume; before the first trade there is none. "
+        f"At most {BUCKETS_MAX:,} buckets. Public market data.",
+    )
+    async def candles(
+        self,
+        info: Info,
+        certificate_type: Annotated[CertificateType, strawberry.argument(description="Of which certificate.")],
+        bucket: Annotated[TimeBucket, strawberry.argument(description="How long one is.")],
+        start: Annotated[datetime, strawberry.argument(name="from", description="Where the window begins.")],
+        stop: Annotated[datetime, strawberry.argument(name="to", description="Where it ends, not included.")],
+        time_zone: Zone = "UTC",
+    ) -> list[Candle]:
+        async with answering():
+            found = await db.candles.candles(
+                info.context.reader, certificate_type, bucket, start, stop, time_zone or "UTC"
+            )
+        return [Candle.of(one) for one in found]
+
+    @query(
+        Policy.OWNER,
+        "Every balance of a holder at a moment of the past, by his ledger rows; empty when there is no such user, or "
+        "when it is somebody else's. One of ticketId and at.",
+    )
+    async def balances_as_of(
+        self, info: Info, user_id: Id, ticket_id: AsOfTicket = None, at: AsOf = None
+    ) -> list[Balance]:
+        holder_id = uuid_or_none(user_id)
+        moment = await moment_of(info, ticket_id=ticket_id, at=at, field="ticketId")
+        if moment is None:
+            raise RequestError("Name a moment: ticketId or at.", Code.BAD_REQUEST, field="at")
+        if holder_id is None or not info.context.may_see(holder_id):
+            return []
+        return [Balance.of(one) for one in await balances_of(info, holder_id, moment)]
 
     @query(
         Policy.PUBLIC, "Trades, newest first. Public market data; parties are shown to ADMIN, ANALYST and themselves."
@@ -97,33 +213,28 @@ class Query:
         self,
         info: Info,
         filter: Annotated[TradeFilter | None, FILTER] = None,
+        order_by: Annotated[TradesBy | None, ORDER] = None,
         first: First = None,
         after: After = None,
         last: Last = None,
         before: Before = None,
     ) -> Connection[Trade]:
-        wanted = TradeFilter.to_db(filter)
-        if wanted and (wanted.user_id or wanted.market_maker_id) and not info.context.may_see(wanted.user_id):
-            wanted = None  # to filter by a party is to learn it
-        return await page_of(
-            info, db.orders.trades_page, wanted, Trade.of, db.orders.trades_where, first, after, last, before
-        )
+        wanted = trades_asked(info, filter)
+        return await page_of(info, db.orders.TRADES, wanted, Trade.of, order_by, first, after, last, before)
 
     @query(Policy.OWNER, "Orders, newest first; a TRADER sees his own.")
     async def orders(
         self,
         info: Info,
         filter: Annotated[OrderFilter | None, FILTER] = None,
+        order_by: Annotated[OrdersBy | None, ORDER] = None,
         first: First = None,
         after: After = None,
         last: Last = None,
         before: Before = None,
     ) -> Connection[Order]:
-        own = info.context.user.id if info.context.has_role(UserRole.TRADER) else None
-        wanted = OrderFilter.to_db(filter, user_id=own)
-        return await page_of(
-            info, db.orders.orders_page, wanted, Order.of, db.orders.orders_where, first, after, last, before
-        )
+        wanted = orders_asked(info, filter)
+        return await page_of(info, db.orders.ORDERS, wanted, Order.of, order_by, first, after, last, before)
 
     @query(Policy.OWNER, "One order; null when there is none, or when it is somebody else's.")
     async def order(self, info: Info, id: Id) -> Order | None:
@@ -142,8 +253,8 @@ class Query:
         last: Last = None,
         before: Before = None,
     ) -> Connection[Ticket]:
-        wanted = TicketFilter.to_db(filter, sees_payloads=info.context.has_role(UserRole.ADMIN))
-        return await tickets_of(info, wanted, order_by, first, after, last, before)
+        wanted = (filter or TicketFilter()).inner(sees_payloads=info.context.has_role(UserRole.ADMIN))
+        return await page_of(info, db.finding.TICKETS, wanted, Ticket.of, order_by, first, after, last, before)
 
     @query(Policy.READER, "One ticket; null when there is none.")
     async def ticket(
@@ -202,15 +313,14 @@ class Query:
         self,
         info: Info,
         filter: Annotated[UserFilter | None, FILTER] = None,
+        order_by: Annotated[UsersBy | None, ORDER] = None,
         first: First = None,
         after: After = None,
         last: Last = None,
         before: Before = None,
     ) -> Connection[User]:
-        wanted = (filter or UserFilter()).to_db()
-        return await page_of(
-            info, db.people.users_page, wanted, User.of, db.people.users_where, first, after, last, before
-        )
+        wanted = (filter or UserFilter()).inner()
+        return await page_of(info, db.people.USERS, wanted, User.of, order_by, first, after, last, before)
 
     @query(Policy.OWNER, "One user; a TRADER or ANALYST sees himself, others are null.")
     async def user(self, info: Info, id: Id) -> User | None:
@@ -229,13 +339,38 @@ class Query:
         self,
         info: Info,
         filter: Annotated[DepositFilter | None, FILTER] = None,
+        order_by: Annotated[DepositsBy | None, ORDER] = None,
         first: First = None,
         after: After = None,
         last: Last = None,
         before: Before = None,
     ) -> Any:
-        own = None if info.context.has_role(UserRole.ADMIN) else info.context.user.id
-        return await deposits_page(info, filter, own, first, after, last, before)
+        asked = (filter or DepositFilter()).inner()
+        is_admin = info.context.has_role(UserRole.ADMIN)
+        wanted = asked if is_admin else filters.narrowed(asked, user_id=info.context.user.id)
+        return await page_of(
+            info, db.people.DEPOSITS, wanted, Deposit.of, order_by, first, after, last, before, kind=DepositConnection
+        )
+
+    @strawberry.field(
+        description="Ledger rows, newest first; a TRADER sees his own.",
+        graphql_type=TransactionConnection,
+        extensions=[Allow(Policy.OWNER)],
+    )
+    async def transactions(
+        self,
+        info: Info,
+        filter: Annotated[TransactionFilter | None, FILTER] = None,
+        order_by: Annotated[TransactionsBy | None, ORDER] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Any:
+        return await page_of(
+            info, db.ledger.TRANSACTIONS, transactions_asked(info, filter), AssetTransaction.of, order_by, first,
+            after, last, before, kind=TransactionConnection,
+        )  # fmt: skip
 
     @query(Policy.SIGNED_IN, "The open sessions of the caller, newest first; for ADMIN of anybody; of others: none.")
     async def sessions(
@@ -253,6 +388,108 @@ class Query:
         found = await db.sessions.sessions_of(info.context.reader, wanted)
         return [Session.of(one, is_current=one.id == caller.session.id) for one in found]
 
+    @query(Policy.ADMIN, "How the process that answers is, and its servers: what is open, what waits, what lags.")
+    async def operations(self, info: Info) -> Operations:
+        return await Operations.look(info.context.services)
+
     @query(Policy.SIGNED_IN, "What holds for the whole market.")
     async def settings(self, info: Info) -> Settings:
         return Settings.of(await db.certificates.settings(info.context.reader))
+
+    @query(
+        Policy.READER,
+        "Tickets in groups, all of one instant and exact. Counts come from counts that are kept; other figures, and "
+        "other filters, read the tickets, within 5 s.",
+    )
+    async def aggregate_tickets(
+        self,
+        info: Info,
+        group_by: Annotated[list[TicketGroup], GroupBy],
+        filter: Annotated[TicketFilter | None, FILTER] = None,
+        bucket: Bucket = None,
+        time_zone: Zone = "UTC",
+        having: Annotated[list[Having[TicketMeasure]] | None, HAVING] = None,
+        order_by: Annotated[Rank[TicketMeasure] | None, RANK] = None,
+        first: Groups = None,
+    ) -> TicketAggregates:
+        wanted = (filter or TicketFilter()).inner(sees_payloads=info.context.has_role(UserRole.ADMIN))
+        return await aggregated(
+            info, api.aggregates.TICKETS, wanted, group_by, bucket, time_zone, having, order_by, first
+        )
+
+    @query(
+        Policy.OWNER,
+        "Trades in groups; a TRADER's own, and not by party.",
+    )
+    async def aggregate_trades(
+        self,
+        info: Info,
+        group_by: Annotated[list[TradeGroup], GroupBy],
+        filter: Annotated[TradeFilter | None, FILTER] = None,
+        bucket: Bucket = None,
+        time_zone: Zone = "UTC",
+        having: Annotated[list[Having[TradeMeasure]] | None, HAVING] = None,
+        order_by: Annotated[Rank[TradeMeasure] | None, RANK] = None,
+        first: Groups = None,
+    ) -> TradeAggregates:
+        checked_parties(info, group_by)
+        wanted = own_trades_asked(info, filter)
+        return await aggregated(
+            info, api.aggregates.TRADES, wanted, group_by, bucket, time_zone, having, order_by, first
+        )
+
+    @query(
+        Policy.OWNER,
+        "Orders in groups; a TRADER's own.",
+    )
+    async def aggregate_orders(
+        self,
+        info: Info,
+        group_by: Annotated[list[OrderGroup], GroupBy],
+        filter: Annotated[OrderFilter | None, FILTER] = None,
+        bucket: Bucket = None,
+        time_zone: Zone = "UTC",
+        having: Annotated[list[Having[OrderMeasure]] | None, HAVING] = None,
+        order_by: Annotated[Rank[OrderMeasure] | None, RANK] = None,
+        first: Groups = None,
+    ) -> OrderAggregates:
+        wanted = orders_asked(info, filter)
+        return await aggregated(
+            info,
+            api.aggregates.ORDERS,
+            wanted,
+            group_by,
+            bucket,
+            time_zone,
+            having,
+            order_by,
+            first,
+        )
+
+    @query(
+        Policy.OWNER,
+        "Ledger rows in groups; a TRADER's own.",
+    )
+    async def aggregate_transactions(
+        self,
+        info: Info,
+        group_by: Annotated[list[TransactionGroup], GroupBy],
+        filter: Annotated[TransactionFilter | None, FILTER] = None,
+        bucket: Bucket = None,
+        time_zone: Zone = "UTC",
+        having: Annotated[list[Having[TransactionMeasure]] | None, HAVING] = None,
+        order_by: Annotated[Rank[TransactionMeasure] | None, RANK] = None,
+        first: Groups = None,
+    ) -> TransactionAggregates:
+        wanted = transactions_asked(info, filter)
+        return await aggregated(
+            info,
+            api.aggregates.TRANSACTIONS,
+            wanted,
+            group_by,
+            bucket,
+            time_zone,
+            having,
+            order_by,
+            first,
+        )

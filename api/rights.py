@@ -26,7 +26,7 @@ class Sight(Enum):
 ROOTS: Final = frozenset({"Query", "Mutation", "Subscription"})
 
 # Frames: what they hold has rights of its own. A payload is seen by nobody but who made the attempt.
-FRAMES: Final = ("Connection", "Edge", "Payload", "PageInfo", "UserError")
+FRAMES: Final = ("Connection", "Aggregates", "Edge", "Payload", "PageInfo", "UserError")
 
 SIGHTS: Final[dict[str, dict[Sight, str]]] = {
     "ActionCount": {Sight.OPEN: "actionType count failedCount"},
@@ -38,6 +38,7 @@ SIGHTS: Final[dict[str, dict[Sight, str]]] = {
     },
     "AttemptOutcome": {Sight.OPEN: "ticketId status errorCode order transaction"},  # only of one's own attempts
     "Balance": {Sight.OPEN: "holderId marketMakerId asset available locked total seq"},
+    "Candle": {Sight.OPEN: "from to open high low close volume notional trades vwap"},
     "Certificate": {
         Sight.OPEN: "certificateType name description tickSize lotSize referencePrice isHalted lastTrade",
     },
@@ -54,11 +55,22 @@ SIGHTS: Final[dict[str, dict[Sight, str]]] = {
         " transactions orders trades tickets",
     },
     "MarketMakerStats": {Sight.OPEN: "openOrders trades soldQuantity proceeds lastTradeAt"},
+    "OrderAggregate": {
+        Sight.OPEN: "from to hourOfDay weekday count certificateType side orderType timeInForce status cancelReason"
+        " marketMakerId userId quantitySum quantityAvg quantityMin quantityMax filledQuantitySum fillRate notionalSum"
+        " priceAvg priceMin priceMax vwap",
+        Sight.OWN: "user",
+        Sight.OVERSIGHT: "marketMaker",
+    },
+    "Operations": {
+        Sight.OPEN: "schemaState isRedisConnected sealingAlarm sealLagSeconds sealedLeaves sockets deskQueue streams"
+        " pools",
+    },
     "Order": {
         Sight.OPEN: "id certificateType side orderType timeInForce price quantity filledQuantity remainingQuantity"
         " averagePrice status cancelReason priority createdAt updatedAt ticketId trades",
-        Sight.HOLDER: "user",
-        Sight.OVERSIGHT: "marketMaker ticket",
+        Sight.HOLDER: "user transactions",
+        Sight.OVERSIGHT: "marketMaker ticket tickets",
     },
     "OrderBook": {
         Sight.OPEN: "certificateType sequence bids asks bestBid bestAsk spread lastPrice checksum at",
@@ -66,14 +78,21 @@ SIGHTS: Final[dict[str, dict[Sight, str]]] = {
     "OrderBookDelta": {Sight.OPEN: "sequence previousSequence changes checksum at"},
     "OrderBookHeartbeat": {Sight.OPEN: "sequence at"},
     "OrderBookSnapshot": {Sight.OPEN: "book reason"},
+    "PoolState": {Sight.OPEN: "name openConnections usedConnections maxConnections"},
     "PriceLevel": {Sight.OPEN: "price quantity orderCount cumulativeQuantity"},
     "Session": {Sight.OPEN: "id user createdAt lastSeenAt expiresAt ipAddress userAgent isCurrent"},
     "Settings": {Sight.OPEN: "priceBandPercent publicMarketData haltedCertificates"},
+    "StreamState": {Sight.OPEN: "certificateType lagSeconds behindEvents"},
     "Ticket": {
         Sight.OPEN: "id ticketId timestamp actionType status summary errorCode errorMessage entityType entityId"
         " ipAddress userAgent sessionId durationMs relatedTicketIds tags digest sealedAt user marketMaker"
         " relatedTickets",
         Sight.ADMIN: "requestPayload responseData beforeState afterState changes",
+    },
+    "TicketAggregate": {
+        Sight.OPEN: "from to hourOfDay weekday count actionType status errorCode userId marketMakerId entityType"
+        " ipAddress sessionId failedCount failureRate durationMsSum durationMsAvg durationMsMin durationMsMax"
+        " durationMsP50 durationMsP95 marketMaker user",
     },
     "TicketProof": {Sight.OPEN: "ticketId leafIndex treeSize leafHash path checkpoint"},
     "TicketStats": {
@@ -87,11 +106,24 @@ SIGHTS: Final[dict[str, dict[Sight, str]]] = {
         Sight.OWN: "buyer seller buyOrder sellOrder",
         Sight.OVERSIGHT: "marketMaker ticket",
     },
+    "TradeAggregate": {
+        Sight.OPEN: "from to hourOfDay weekday count certificateType takerSide status marketMakerId buyerId sellerId"
+        " quantitySum quantityAvg quantityMin quantityMax notionalSum notionalAvg notionalMin notionalMax priceAvg"
+        " priceMin priceMax vwap",
+        Sight.OVERSIGHT: "marketMaker buyer seller",
+    },
+    "TransactionAggregate": {
+        Sight.OPEN: "from to hourOfDay weekday count asset transactionType reason holderId marketMakerId amountSum"
+        " amountAvg amountMin amountMax availableDeltaSum lockedDeltaSum",
+        Sight.OWN: "holder",
+        Sight.OVERSIGHT: "marketMaker",
+    },
     "UserCount": {Sight.OPEN: "user count failedCount"},
     "User": {
         Sight.OPEN: "id name role isActive kycStatus createdAt",
         Sight.SELF: "email kycReason kycDocuments deposits",
-        Sight.HOLDER: "balances orders transactions",
+        Sight.HOLDER: "balances orders trades transactions",
+        Sight.OVERSIGHT: "tickets",
     },
 }
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import strawberry
-from strawberry.types.nodes import FragmentSpread, InlineFragment, SelectedField
 
 import db.stats
 from api.context import Info
@@ -17,6 +14,7 @@ from api.errors import Code, RequestError
 from api.figures import described
 from api.objects import User
 from api.pages import in_time
+from api.selections import names_below
 from db.stats import DURATIONS_MAX, USERS_MAX, Part
 from db.tickets import TicketFilter
 from domain.errors import DomainError
@@ -116,12 +114,4 @@ class TicketStats:
 
 def parts_of(info: Info) -> set[Part]:
     """Return what the selection of a statistics field needs."""
-    return {NEEDS[name] for field in info.selected_fields for name in _names(field.selections) if name in NEEDS}
-
-
-def _names(selections: Iterable[Any]) -> Iterable[str]:
-    for selection in selections:
-        if isinstance(selection, SelectedField):
-            yield selection.name
-        elif isinstance(selection, FragmentSpread | InlineFragment):
-            yield from _names(selection.selections)
+    return {NEEDS[name] for name in names_below(info) if name in NEEDS}

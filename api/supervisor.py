@@ -43,13 +43,19 @@ class Child:
     """One `python -m api …`, started again with growing pauses when it dies."""
 
     def __init__(
-        self, title: str, arguments: Sequence[str], environment: Mapping[str, str], fd: int | None = None
+        self,
+        title: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        fd: int | None = None,
+        stop_wait_s: float = STOP_WAIT_S,
     ) -> None:
         """Remember how to start it; `start` does."""
         self.title = title
-        self._command = [sys.executable, "-m", "api", *arguments]
+        self.command = [sys.executable, "-m", "api", *arguments]
         self._environment = dict(environment)
         self._fd = fd
+        self._stop_wait_s = stop_wait_s
         self._pause_s = BACKOFF_FIRST_S
         self._started_at = 0.0
         self._restart_at: float | None = None
@@ -62,8 +68,10 @@ class Child:
 
     def start(self) -> None:
         """Start the process in a session of its own: a Ctrl-C in the terminal is for the supervisor alone."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()  # of the life before
         self._process = subprocess.Popen(
-            self._command,
+            self.command,
             env=self._environment,
             stdin=subprocess.PIPE,  # never written to: it closes when we end
             pass_fds=() if self._fd is None else (self._fd,),
@@ -98,7 +106,7 @@ class Child:
             return
         process.terminate()
         try:
-            process.wait(STOP_WAIT_S)
+            process.wait(self._stop_wait_s)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

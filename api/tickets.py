@@ -21,6 +21,7 @@ from strawberry.extensions import SchemaExtension
 from api.context import Context
 from api.documents import root_fields
 from api.errors import Code, RequestError, root_of, uncoerced
+from api.metrics import REPLAYED, SUCCESS, attempted
 from api.payloads import MutationPayload
 from api.policy import Policy, refusal
 from api.scalars import escaped
@@ -238,6 +239,7 @@ class Tickets(SchemaExtension):
             story = declared.tell(attempt.request, None)
             ticket_id = await units.shielded(units.record(attempt, story, Code.FORBIDDEN, denied.message))
             context.tickets[alias] = ticket_id
+            attempted(declared.name, Code.FORBIDDEN, ticket_id, attempt.user_id)
             raise RequestError(denied.message, Code.FORBIDDEN, ticketId=ticket_id)
 
         def call(write: Write | None) -> Any:
@@ -251,8 +253,11 @@ class Tickets(SchemaExtension):
         except Fault as fault:
             if fault.ticket_id:
                 context.tickets[alias] = fault.ticket_id
+            attempted(declared.name, Code.INTERNAL, fault.ticket_id, attempt.user_id)
             raise
         context.tickets[alias] = answer.ticket_id
+        outcome = REPLAYED if answer.is_replay else answer.refusal.code if answer.refusal else SUCCESS
+        attempted(declared.name, outcome, answer.ticket_id, attempt.user_id)
         if answer.is_replay:
             context.replayed.append(alias)
         if answer.refusal:
@@ -361,6 +366,7 @@ class Tickets(SchemaExtension):
                 context.services.units.record(attempt, story, Code.BAD_REQUEST, WRONG_FORM)
             )
             context.tickets[one.alias] = ticket_id
+            attempted(declared.name, Code.BAD_REQUEST, ticket_id, attempt.user_id)
             fresh.append(ticket_id)
         if len(fresh) == 1:  # of several, `extensions.tickets` says which is which
             for error in errors:

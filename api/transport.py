@@ -25,6 +25,7 @@ EXTENSION: Final = "carbondesk.wire"  # of the ASGI scope
 LINGER_S: Final = 10.0  # for a peer that begins to read again, so that it learns why it was closed
 SHORT_MAX, MEDIUM_MAX = 125, 0xFFFF  # lengths that RFC 6455 writes in one byte and in two
 TEXT_FRAME: Final = 0x81  # FIN, opcode 1
+GOING_AWAY: Final = 1001  # the server ends: clients come back by themselves, to another one
 PING_TIMEOUT: Final = 1011  # uvicorn's code for a peer that did not answer a ping
 _SHORT, _MEDIUM, _LONG = struct.Struct("!BB"), struct.Struct("!BBH"), struct.Struct("!BBQ")
 
@@ -123,6 +124,19 @@ class Protocol(WebSocketsSansIOProtocol):
         super().resume_writing()
         if self.wire:
             self.wire.resumed()
+
+    def shutdown(self) -> None:
+        """Say that this server is going away: uvicorn's own code, 1012, is not known to every client."""
+        if self.handshake_complete and not self.close_sent and self.conn.state is State.OPEN:
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": GOING_AWAY, "reason": "Going away"})
+            self.conn.send_close(GOING_AWAY, "Going away")
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.close_sent = True
+            self.stop_keepalive()
+            self.transport.close()
+            self.cut_soon()
+        else:
+            super().shutdown()
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()

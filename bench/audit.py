@@ -180,7 +180,7 @@ async def known_of(url: str) -> dict[str, Any]:
     await owner.close()
     assert place is not None
     return {"ticket_ids": [row["ticket_id"] for row in rows], "entity_ids": [row["entity_id"] for row in rows],
-            "after": read._encode(list(place)), "page": deep // PAGE_SIZE}  # fmt: skip
+            "after": read.cursor_of(list(place)), "page": deep // PAGE_SIZE}  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------------- the runs
@@ -239,7 +239,7 @@ async def count_all(reader: Reader, size: int, times: Times) -> None:
 
 async def by_rows(reader: Reader, size: int, times: Times) -> None:
     """Count as one would by hand, and check that ours comes to the same."""
-    async with reader.snapshot(statement_timeout_s=600) as snapshot:
+    async with reader.snapshot() as snapshot:
 
         async def grouped() -> int:
             for statement in GROUPED:

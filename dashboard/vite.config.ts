@@ -19,7 +19,7 @@ export default defineConfig({
       output: {
         // What changes with our dependencies apart from what changes with our code: browsers keep the former.
         codeSplitting: {
-          groups: [{ name: 'framework', test: /node_modules[\\/](react|react-dom|scheduler|@tanstack|graphql-ws|urql|@urql|wonka|@0no-co)[\\/]/ }],
+          groups: [{ name: 'framework', test: /node_modules[\\/](react|react-dom|scheduler|@tanstack[\\/](?:react-router|router-core|react-store|store|history)|graphql-ws|urql|@urql|wonka|@0no-co)[\\/]/ }],
         },
       },
     },

@@ -16,9 +16,9 @@ from typing import Any
 
 import structlog
 
-from db import market
-from db.batch import Batch, Command, Job
-from db.transaction import Notice, StartOver, Transaction
+from db import market, meters
+from db.batch import Batch, Command, Job, Step
+from db.transaction import StartOver, Transaction
 from db.unit import (
     LOST,
     OVERDUE,
@@ -57,6 +57,11 @@ class Desk:
         self._answers: deque[tuple[Job, Answer[Any]]] = deque()  # committed, and not handed out yet
         self._task: asyncio.Task[None] | None = None
         self._is_open = False
+
+    @property
+    def waiting(self) -> int:
+        """Count the commands in the queue."""
+        return self._queue.qsize()
 
     async def start(self) -> None:
         self._is_open = True
@@ -137,7 +142,7 @@ class Desk:
         """Commit jobs together; if that fails, settle what is unknown and go on one by one."""
         for tries_left in reversed(range(RETRIES_MAX + 1)):
             try:
-                answers, notices = await self._batch(jobs)
+                answers, transaction = await self._batch(jobs)
             except (StartOver, *RETRYABLE) as error:
                 self._books.forget()
                 if tries_left:
@@ -164,7 +169,7 @@ class Desk:
                 self._hand_out()
             else:
                 asyncio.get_running_loop().call_later(ANSWERS_HELD_S_MAX, self._hand_out)
-            self._units.publish(notices)
+            self._units.committed(transaction)
             return
 
     def _hand_out(self) -> None:
@@ -235,8 +240,15 @@ class Desk:
             job.succeed(answer)
         return answer is not None
 
-    async def _batch(self, jobs: Sequence[Job]) -> tuple[list[Answer[Any]], list[Notice]]:
-        """Decide and store jobs in one transaction; return their answers and what to tell the world."""
+    async def _batch(self, jobs: Sequence[Job]) -> tuple[list[Answer[Any]], Transaction]:
+        """Decide and store jobs in one transaction; return their answers and what was written."""
+        with meters.timed(meters.BATCH_S):
+            steps, batch = await self._decided(jobs)
+        meters.BATCH_COMMANDS.observe(len(jobs))
+        meters.TRADES.inc(len(batch.trades))
+        return [step.answer() for step in steps], batch.transaction
+
+    async def _decided(self, jobs: Sequence[Job]) -> tuple[list[Step], Batch]:
         async with self._pool.transaction(market.LOCK) as connection:
             transaction = Transaction(connection, self._units.numbers, meanwhile=self._hand_out)
             batch = await Batch.load(transaction, jobs, self._books)
@@ -245,4 +257,4 @@ class Desk:
                 await batch.store(self._units, steps)
             finally:
                 await transaction.let_go()
-        return [step.answer() for step in steps], [*transaction.notices, Notice("tickets", {})]
+        return steps, batch

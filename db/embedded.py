@@ -99,6 +99,10 @@ class Servers:
         """Tell the process of `postgres` or `redis`."""
         return next(server.process.pid for server in self._running if server.name == name)
 
+    def folder(self, name: str) -> Path:
+        """Tell where the data of `postgres` or `redis` are."""
+        return next(server.folder for server in self._running if server.name == name)
+
     def revive(self) -> list[str]:
         """Restart each server that died and name it; the URLs stay true.
 

@@ -14,9 +14,10 @@ A window of time is also one of numbers, since leases of numbers are taken and c
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from enum import Enum
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -34,8 +35,9 @@ from sqlalchemy import (
     union_all,
 )
 
-from db import read, search, tables, tickets
-from db.read import COUNT_MAX, Key, Page, Reader, Window
+from db import filters, read, search, tables, tickets
+from db.lists import Listing, Way, stored
+from db.read import Key, Page, Reader, Window
 from db.search import Columns, Search
 from db.tickets import TicketFilter, TicketRecord, record_of
 
@@ -47,28 +49,50 @@ logs = tables.ticket_logs.c
 Place: TypeAlias = tuple[int, int]
 
 
+class TicketOrder(Enum):
+    """The order of a list of tickets."""
+
+    NEWEST = "NEWEST"
+    OLDEST = "OLDEST"
+
+
 def key_of(at: Columns, *, is_newest_first: bool) -> Key:
     """Return the order of a list of tickets."""
     return Key((at.year, at.number), is_descending=is_newest_first)
 
 
 async def tickets_page(
-    reader: Reader, wanted: TicketFilter, window: Window, *, is_newest_first: bool = True
+    reader: Reader, wanted: TicketFilter, window: Window, order: Enum | None = None
 ) -> Page[TicketRecord]:
     """Return tickets by their number.
 
     Raises: InvalidInput (filter, page size, cursor).
     """
+    is_newest_first = order is not TicketOrder.OLDEST
+    bare = replace(window, projection=None)
+    if wanted == replace(wanted, search=None, related_to=None, tags=None, date_from=None, date_to=None):
+
+        def build() -> Select[Any]:
+            tickets.where(wanted)  # refuses what is too large
+            return _rows_of(_walked(wanted, Span(), bare, is_newest_first), window, is_newest_first)
+
+        rows = await reader.asked(("tickets", repr(wanted), is_newest_first, window), build)
+    else:
+        keys = await _keys(reader, wanted, bare, is_newest_first)
+        rows = await reader.rows(_rows_of(keys, window, is_newest_first))
+    return read.finished(rows, window, record_of)
+
+
+def _rows_of(keys: Select[Any] | list[Place], window: Window, is_newest_first: bool) -> Select[Any]:
+    """Return the statement of the rows of a page's keys."""
     key = key_of(logs, is_newest_first=is_newest_first)
-    statement = read.named(select(tables.ticket_logs), key)
-    keys = await _keys(reader, wanted, window, is_newest_first)
+    statement = read.shown(read.named(select(tables.ticket_logs), key), key, window)
     if isinstance(keys, list):
         statement = statement.where(tuple_(logs.year, logs.number).in_(keys) if keys else false())
     else:
         found = keys.subquery("found")
         statement = statement.join(found, and_(found.c.year == logs.year, found.c.number == logs.number))
-    rows = await reader.rows(read.ordered(statement, key, window).limit(window.size + 1))
-    return read.finished(rows, window, record_of)
+    return read.ordered(statement, key, window).limit(window.size + 1)
 
 
 async def durations(reader: Reader, wanted: TicketFilter, most: int) -> list[Decimal]:
@@ -80,12 +104,14 @@ async def durations(reader: Reader, wanted: TicketFilter, most: int) -> list[Dec
 
 
 async def tickets_counted(reader: Reader, wanted: TicketFilter) -> tuple[int, bool]:
-    """Return how many tickets a filter has, up to COUNT_MAX, and whether that is exact."""
+    """Return how many tickets a filter has, as far as the reader counts, and whether that is exact."""
+    if reader.count_max is None:
+        return await read.count(reader, select(tables.ticket_logs).where(await exported(reader, wanted)))
     condition, found = tickets.where(wanted), search.parsed(wanted.search or "")
     if found is None or not wanted.searches_payloads:
         return await read.count(reader, select(tables.ticket_logs).where(condition))
     sources = await _places_of_words(reader, found, replace(wanted, search=None))
-    bounded = [source.whole().limit(COUNT_MAX + 1).subquery() for source in sources]
+    bounded = [source.whole().limit(reader.count_max + 1).subquery() for source in sources]
     keys = [select(place.c.year, place.c.number) for place in bounded]
     return await read.count(reader, select(union(*keys).subquery())) if keys else (0, True)
 
@@ -102,6 +128,53 @@ async def exported(reader: Reader, wanted: TicketFilter) -> ColumnElement[bool]:
         condition = tuple_(logs.year, logs.number).in_(union(*keys)) if keys else false()
         condition = and_(condition, tickets.where(rest))
     return and_(condition, _span(await _spanned(reader, wanted), logs))
+
+
+# ---------------------------------------------------------------------------------------------------------------- lists
+
+
+class _Tickets(Listing[TicketFilter, TicketRecord]):
+    """The list of tickets: one is found as fast as this module can; those of many parents along their indexes."""
+
+    async def page(
+        self, reader: Reader, wanted: TicketFilter, window: Window, order: Enum | None = None
+    ) -> Page[TicketRecord]:
+        return await tickets_page(reader, wanted, window, order)
+
+    async def count(self, reader: Reader, wanted: TicketFilter) -> tuple[int, bool]:
+        return await tickets_counted(reader, wanted)
+
+    async def pages(
+        self,
+        reader: Reader,
+        way: Way,
+        parents: Sequence[Any],
+        wanted: TicketFilter,
+        window: Window,
+        order: Enum | None = None,
+    ) -> dict[Any, Page[TicketRecord]]:
+        if len(parents) == 1:
+            (name,) = stored(way, parents)
+            own = filters.narrowed(wanted, **{str(way[0].key): name})
+            found = Page[TicketRecord]([], False, False) if own is None else await self.page(reader, own, window, order)
+            return {parents[0]: found}
+        span = await _spanned(reader, wanted)
+        within = _span(span, logs)
+        bounded: Listing[TicketFilter, TicketRecord] = Listing(
+            lambda asked: self.statement(asked).where(within), self.keys, self.record, ("tickets", span)
+        )
+        return await bounded.pages(reader, way, parents, wanted, window, order)
+
+
+TICKETS = _Tickets(
+    lambda wanted: select(tables.ticket_logs).where(tickets.where(wanted)),
+    {
+        TicketOrder.NEWEST: key_of(logs, is_newest_first=True),
+        TicketOrder.OLDEST: key_of(logs, is_newest_first=False),
+    },
+    record_of,
+)
+TICKETS_OF_MAKER, TICKETS_OF_USER, TICKETS_ABOUT = (logs.market_maker_id,), (logs.user_id,), (logs.entity_id,)
 
 
 # ---------------------------------------------------------------------------------------------------------------- spans
@@ -167,6 +240,11 @@ async def _keys(
             keys.update(await _keys_of(reader, source, span, window, is_newest_first))
         is_descending = is_newest_first != window.is_backward
         return list(itertools.islice(sorted(keys, reverse=is_descending), window.size + 1))
+    return _walked(wanted, span, window, is_newest_first)
+
+
+def _walked(wanted: TicketFilter, span: Span | None, window: Window, is_newest_first: bool) -> Select[Any]:
+    """Return the statement of a page's keys along the indexes."""
     key = key_of(logs, is_newest_first=is_newest_first)
     walks = [
         read.cut(select(logs.year, logs.number).where(tickets.where(one), _span(span, logs)), key, window)

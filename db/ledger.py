@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
+from enum import Enum
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Numeric, Select, func, select
 
-from db import ids, tables
-from db.read import Key, Page, Reader, Window, during, page
+from db import filters, ids, tables
+from db.filters import Filter, at_least, at_most, before, equal, one_of, present
+from db.lists import Listing
+from db.projections import HOLDINGS
+from db.read import Key, Reader, Window
 from db.tables import Row
 from db.transaction import Transaction, Write
 from domain import errors, ledger, money, people
@@ -228,60 +233,97 @@ def balance_of(row: Row) -> Balance:
 # ------------------------------------------------------------------------------------------------------------- reading
 
 entries, held = tables.asset_transactions.c, tables.balances.c
-ENTRIES_NEWEST = Key((entries.created_at, entries.seq, entries.id), is_descending=True)
+
+
+class TransactionsBy(Enum):
+    """The order of a list of ledger rows."""
+
+    NEWEST = "NEWEST"
+    OLDEST = "OLDEST"
+    LARGEST = "LARGEST"
+    SMALLEST = "SMALLEST"
 
 
 @dataclass(frozen=True, slots=True)
-class TransactionFilter:
-    """Which ledger rows; every condition given must hold. Windows are half-open [from, to)."""
+class TransactionFilter(Filter):
+    """Which ledger rows; every condition given must hold. Windows are half-open [from, to).
+
+    amount_min, amount_max: of the figure without its sign.
+    """
 
     ids: Sequence[UUID] | None = None
     holder_id: UUID | None = None
+    holder_ids: Sequence[UUID] | None = None
+    market_maker_id: UUID | None = None
+    has_market_maker: bool | None = None
     asset: Asset | None = None
+    assets: Sequence[Asset] | None = None
     transaction_types: Sequence[TransactionType] | None = None
+    reasons: Sequence[TransactionReason] | None = None
+    order_id: UUID | None = None
+    trade_id: UUID | None = None
+    ticket_id: str | None = None
+    amount_min: Decimal | None = None
+    amount_max: Decimal | None = None
     date_from: datetime | None = None
     date_to: datetime | None = None
 
 
+SIZE: ColumnElement[Any] = func.abs(entries.amount, type_=Numeric)
+TRANSACTION_TERMS = {
+    "ids": one_of(entries.id),
+    "holder_id": equal(entries.holder_id),
+    "holder_ids": one_of(entries.holder_id),
+    "market_maker_id": equal(entries.market_maker_id),
+    "has_market_maker": present(entries.market_maker_id),
+    "asset": equal(entries.asset),
+    "assets": one_of(entries.asset),
+    "transaction_types": one_of(entries.transaction_type),
+    "reasons": one_of(entries.reason),
+    "order_id": equal(entries.order_id),
+    "trade_id": equal(entries.trade_id),
+    "ticket_id": equal(entries.ticket_id),
+    "amount_min": at_least(SIZE, "size"),
+    "amount_max": at_most(SIZE, "size"),
+    "date_from": at_least(entries.created_at),
+    "date_to": before(entries.created_at),
+}
+
+
 def transactions_where(wanted: TransactionFilter) -> Select[Any]:
-    """Return the statement of a list of ledger rows."""
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.ids is not None:
-        conditions.append(entries.id.in_(wanted.ids))
-    if wanted.holder_id is not None:
-        conditions.append(entries.holder_id == wanted.holder_id)
-    if wanted.asset is not None:
-        conditions.append(entries.asset == wanted.asset.value)
-    if wanted.transaction_types is not None:
-        conditions.append(entries.transaction_type.in_([kind.value for kind in wanted.transaction_types]))
-    conditions += during(entries.created_at, wanted.date_from, wanted.date_to)
-    return select(tables.asset_transactions).where(*conditions)
+    """Return the statement of a list of ledger rows.
+
+    Raises: InvalidInput.
+    """
+    return select(tables.asset_transactions).where(filters.where(wanted, TRANSACTION_TERMS))
 
 
-async def transactions_page(reader: Reader, wanted: TransactionFilter, window: Window) -> Page[ledger.Transaction]:
-    """Return ledger rows, newest first."""
-    return await page(reader, transactions_where(wanted), ENTRIES_NEWEST, window, entry_of)
+_WRITTEN = (entries.created_at, entries.seq, entries.id)
+TRANSACTIONS: Listing[TransactionFilter, ledger.Transaction] = Listing(
+    transactions_where,
+    {
+        TransactionsBy.NEWEST: Key(_WRITTEN, is_descending=True),
+        TransactionsBy.OLDEST: Key(_WRITTEN, is_descending=False),
+        TransactionsBy.LARGEST: Key((SIZE, *_WRITTEN), is_descending=True),
+        TransactionsBy.SMALLEST: Key((SIZE, *_WRITTEN), is_descending=False),
+    },
+    entry_of,
+)
+TRANSACTIONS_OF_HOLDER, TRANSACTIONS_OF_ORDER = (entries.holder_id,), (entries.order_id,)
+
+
+# Assets in the order of Asset; one never touched is 0.
+BALANCES: Listing[bool, Balance] = Listing(
+    lambda _all: select(HOLDINGS), {None: Key((HOLDINGS.c.asset,), is_descending=False)}, balance_of
+)
+BALANCES_OF_HOLDER = (HOLDINGS.c.holder_id,)
+assert list(Asset) == sorted(Asset)
 
 
 async def balances_of(reader: Reader, holder_ids: Iterable[UUID]) -> dict[UUID, list[Balance]]:
-    """Return every balance of these holders, assets in the order of Asset; one never touched is 0."""
-    statement = select(tables.users.c.id.label("holder_id"), tables.market_maker_clients.c.id.label("market_maker_id"),
-                       held.asset, held.available, held.locked, held.seq)  # fmt: skip
-    statement = (
-        statement.select_from(tables.users)
-        .join(tables.market_maker_clients, tables.market_maker_clients.c.user_id == tables.users.c.id, isouter=True)
-        .join(tables.balances, held.holder_id == tables.users.c.id, isouter=True)
-        .where(tables.users.c.id.in_(list(holder_ids)))
-    )
-    found: dict[UUID, dict[Asset, Balance]] = {}
-    for row in await reader.rows(statement):
-        mine = found.setdefault(
-            row["holder_id"],
-            {asset: _nothing(row["holder_id"], row["market_maker_id"], asset) for asset in Asset},
-        )
-        if row["asset"] is not None:
-            mine[Asset(row["asset"])] = balance_of(row)
-    return {holder_id: list(mine.values()) for holder_id, mine in found.items()}
+    """Return every balance of these holders."""
+    pages = await BALANCES.pages(reader, BALANCES_OF_HOLDER, list(holder_ids), True, Window(len(Asset)))
+    return {holder_id: [balance for _, balance in page.items] for holder_id, page in pages.items()}
 
 
 # Through the makers and not along their orders: balances of traders are many more.
@@ -318,8 +360,3 @@ async def balances_after(reader: Reader, places: Mapping[AccountKey, int], limit
         _COMMITTED, holders=list(holders), assets=list(assets), seqs=list(places.values()), most=limit
     )
     return [balance_of(row) for row in rows]
-
-
-def _nothing(holder_id: UUID, market_maker_id: UUID | None, asset: Asset) -> Balance:
-    zero = money.decimal(asset, 0)
-    return Balance(holder_id, market_maker_id, asset, zero, zero, 0)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-from sqlalchemy import Select, select
+from sqlalchemy import ColumnElement, Select, exists, literal_column, or_, select
 
-from db import ledger, market, people, tables
+from db import filters, ledger, market, people, tables
+from db.filters import Filter, Term, at_least, before, containing, equal, one_of
 from db.ledger import Posting
-from db.read import Key, Page, Reader, Window, page
+from db.lists import Listing
+from db.read import Key, Reader
 from db.tables import Row
 from db.transaction import Write
 from domain import errors, makers, money
@@ -143,36 +147,69 @@ async def cancel_all(write: Write, maker_id: str, certificate_type: CertificateT
 # ------------------------------------------------------------------------------------------------------------- reading
 
 clients = tables.market_maker_clients.c
-BY_NAME = Key((clients.name, clients.id), is_descending=False)
+
+
+class MarketMakersBy(Enum):
+    """The order of a list of market makers."""
+
+    NAME = "NAME"
+    NEWEST = "NEWEST"
+    OLDEST = "OLDEST"
 
 
 @dataclass(frozen=True, slots=True)
-class MakerFilter:
-    """Which market makers; every condition given must hold. search: part of the name, if asked of the email too."""
+class MakerFilter(Filter):
+    """Which market makers; every condition given must hold. Windows are half-open [from, to).
 
+    search: part of the name, if asked of the email too.
+    """
+
+    ids: Sequence[UUID] | None = None
     is_active: bool | None = None
     search: str | None = None
-    searches_emails: bool = True
+    email_search: str | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+
+
+def _has_email(text: str) -> ColumnElement[bool]:
+    is_like = tables.users.c.email.icontains(text, autoescape=True)
+    return exists(
+        select(literal_column("1"))
+        .where(tables.users.c.id == clients.user_id, is_like)
+        .correlate(tables.market_maker_clients)
+    )
+
+
+_NAMED = containing(clients.name)
+MAKER_TERMS = {
+    "ids": one_of(clients.id),
+    "is_active": equal(clients.is_active),
+    "search": _NAMED,
+    "email_search": Term(lambda text: or_(_NAMED.holds(text), _has_email(text)), _NAMED.fits),
+    "created_from": at_least(clients.created_at),
+    "created_to": before(clients.created_at),
+}
 
 
 def makers_where(wanted: MakerFilter) -> Select[Any]:
-    """Return the statement of a list of market makers."""
-    statement = select(tables.market_maker_clients)
-    if wanted.is_active is not None:
-        statement = statement.where(clients.is_active == wanted.is_active)
-    if wanted.search and wanted.searches_emails:
-        statement = statement.join(tables.users, tables.users.c.id == clients.user_id).where(
-            clients.name.icontains(wanted.search, autoescape=True)
-            | tables.users.c.email.icontains(wanted.search, autoescape=True)
-        )
-    elif wanted.search:
-        statement = statement.where(clients.name.icontains(wanted.search, autoescape=True))
-    return statement
+    """Return the statement of a list of market makers.
+
+    Raises: InvalidInput.
+    """
+    return select(tables.market_maker_clients).where(filters.where(wanted, MAKER_TERMS))
 
 
-async def makers_page(reader: Reader, wanted: MakerFilter, window: Window) -> Page[Maker]:
-    """Return market makers by name."""
-    return await page(reader, makers_where(wanted), BY_NAME, window, maker_of)
+_CREATED = (clients.created_at, clients.id)
+MAKERS: Listing[MakerFilter, Maker] = Listing(
+    makers_where,
+    {
+        MarketMakersBy.NAME: Key((clients.name, clients.id), is_descending=False),
+        MarketMakersBy.NEWEST: Key(_CREATED, is_descending=True),
+        MarketMakersBy.OLDEST: Key(_CREATED, is_descending=False),
+    },
+    maker_of,
+)
 
 
 async def holders(reader: Reader) -> list[UUID]:
@@ -183,7 +220,8 @@ async def holders(reader: Reader) -> list[UUID]:
 async def makers_by_id(reader: Reader, ids: Iterable[UUID]) -> dict[UUID, Maker]:
     """Return market makers by id."""
     return {
-        row["id"]: maker_of(row) for row in await reader.rows(makers_where(MakerFilter()).where(clients.id.in_(ids)))
+        row["id"]: maker_of(row)
+        for row in await reader.rows(select(tables.market_maker_clients).where(clients.id.in_(list(ids))))
     }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,6 +19,7 @@ import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
 
+from db.transaction import Connection
 from db.unit import Pool
 from domain.errors import Busy
 
@@ -29,6 +30,7 @@ REDIS_TIMEOUT_S = 0.020  # an order never waits longer than this for Redis
 BREAKER_S = 5.0  # after a failure Redis is not asked again for so long
 CLOSE_AFTER_S = 60.0  # a lease is closed this long after a newer one exists; holders of its numbers simply draw again
 LEASE_KEY_S = 366 * 86_400  # a lease is of one year
+SKIPPED = "skipped by a restore: it may have been used in what was lost"
 LEASE_RETRIES_MAX = 8  # processes that lease at the same moment collide on (year, lo)
 assert OWN_LEASE_SIZE >= SUB_BLOCK_SIZE and SHARED_LEASE_SIZE % SUB_BLOCK_SIZE == 0
 
@@ -195,6 +197,47 @@ class Numbers:
             if row:
                 return _Lease(**row)
         raise RuntimeError(f"no lease of ticket numbers after {LEASE_RETRIES_MAX} tries")
+
+
+async def leased(connection: Pool | Connection | asyncpg.Connection[asyncpg.Record]) -> dict[int, int]:
+    """Return the last number that may be out, by year."""
+    rows = await connection.fetch("SELECT year, max(hi) AS hi FROM ticket_leases GROUP BY year ORDER BY year")
+    return {row["year"]: row["hi"] for row in rows}
+
+
+async def close_all(connection: Connection) -> None:
+    """Close every lease, as nobody but us is there: after a restore."""
+    for lease in await connection.fetch(
+        "UPDATE ticket_leases SET closed_at = clock_timestamp() WHERE closed_at IS NULL RETURNING id, year, lo, hi"
+    ):
+        await connection.execute(_VOIDS, lease["year"], lease["lo"], lease["hi"], lease["id"])
+
+
+async def skip(connection: Connection, floors: Mapping[int, int]) -> dict[int, int]:
+    """Never give out a number up to these floors, by year; return those that meant something.
+
+    The numbers are void: whoever saw one of them saw it in a market that is lost.
+    """
+    known = await leased(connection)
+    skipped = {year: floor for year, floor in sorted(floors.items()) if floor > known.get(year, 0)}
+    for year, floor in skipped.items():
+        lo = known.get(year, 0) + 1
+        lease_id = await connection.fetchval(
+            "INSERT INTO ticket_leases (year, lo, hi, is_shared, closed_at)"
+            " VALUES ($1, $2, $3, false, clock_timestamp()) RETURNING id",
+            year,
+            lo,
+            floor,
+        )
+        await connection.execute(
+            "INSERT INTO ticket_voids (year, lo, hi, lease_id, reason) VALUES ($1, $2, $3, $4, $5)",
+            year,
+            lo,
+            floor,
+            lease_id,
+            SKIPPED,
+        )
+    return skipped
 
 
 async def close_old_leases(pool: Pool) -> int:

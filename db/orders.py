@@ -6,135 +6,252 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy import ColumnElement, Numeric, Select, exists, func, literal_column, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from db import tables
+from db import filters, tables
+from db.filters import Filter, Term, at_least, at_most, before, either, equal, one_of, present
+from db.lists import Listing
 from db.market import certificate_of, order_of, trade_of
-from db.read import Key, Page, Reader, Window, during, page
+from db.read import Key, Reader
 from domain import money
 from domain.book import OrderSide
-from domain.market import Certificate, Order, OrderStatus, Trade, TradeStatus
+from domain.market import Certificate, Order, OrderStatus, OrderType, TimeInForce, Trade, TradeStatus
 from domain.money import CertificateType
 
 orders, trades, settlements = tables.orders.c, tables.cash_market_trades.c, tables.trade_settlements.c
-# Rows of one commit share their time: what is drawn under the lock tells them apart, the id comes last.
-ORDERS_NEWEST = Key((orders.created_at, orders.priority, orders.id), is_descending=True)
-TRADES_NEWEST = Key((trades.executed_at, trades.sequence, trades.position, trades.id), is_descending=True)
+
+
+# -------------------------------------------------------------------------------------------------------------- orders
+
+
+class OrdersBy(Enum):
+    """The order of a list of orders."""
+
+    NEWEST = "NEWEST"
+    OLDEST = "OLDEST"
+    CHANGED = "CHANGED"
+    PRICE_HIGHEST = "PRICE_HIGHEST"
+    PRICE_LOWEST = "PRICE_LOWEST"
+    LARGEST = "LARGEST"
+    SMALLEST = "SMALLEST"
 
 
 @dataclass(frozen=True, slots=True)
-class OrderFilter:
-    """Which orders; every condition given must hold. Windows are half-open [from, to)."""
+class OrderFilter(Filter):
+    """Which orders; every condition given must hold. Windows are half-open [from, to), figures from min to max."""
 
     ids: Sequence[UUID] | None = None
     market_maker_id: UUID | None = None
+    market_maker_ids: Sequence[UUID] | None = None
     has_market_maker: bool | None = None
     user_id: UUID | None = None
+    user_ids: Sequence[UUID] | None = None
     certificate_type: CertificateType | None = None
     side: OrderSide | None = None
+    order_type: OrderType | None = None
+    times_in_force: Sequence[TimeInForce] | None = None
     statuses: Sequence[OrderStatus] | None = None
+    cancel_reasons: Sequence[str] | None = None
+    price_min: Decimal | None = None
+    price_max: Decimal | None = None
+    quantity_min: Decimal | None = None
+    quantity_max: Decimal | None = None
     created_from: datetime | None = None
     created_to: datetime | None = None
+    updated_from: datetime | None = None
+    updated_to: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TradeFilter:
-    """Which trades; every condition given must hold. Windows are half-open [from, to)."""
-
-    ids: Sequence[UUID] | None = None
-    order_id: UUID | None = None
-    market_maker_id: UUID | None = None
-    user_id: UUID | None = None
-    certificate_type: CertificateType | None = None
-    status: TradeStatus | None = None
-    date_from: datetime | None = None
-    date_to: datetime | None = None
+ORDER_TERMS = {
+    "ids": one_of(orders.id),
+    "market_maker_id": equal(orders.market_maker_id),
+    "market_maker_ids": one_of(orders.market_maker_id),
+    "has_market_maker": present(orders.market_maker_id),
+    "user_id": equal(orders.user_id),
+    "user_ids": one_of(orders.user_id),
+    "certificate_type": equal(orders.certificate_type),
+    "side": equal(orders.side),
+    "order_type": equal(orders.order_type),
+    "times_in_force": one_of(orders.time_in_force),
+    "statuses": one_of(orders.status),
+    "cancel_reasons": one_of(orders.cancel_reason),
+    "price_min": at_least(orders.price),
+    "price_max": at_most(orders.price),
+    "quantity_min": at_least(orders.quantity),
+    "quantity_max": at_most(orders.quantity),
+    "created_from": at_least(orders.created_at),
+    "created_to": before(orders.created_at),
+    "updated_from": at_least(orders.updated_at),
+    "updated_to": before(orders.updated_at),
+}
 
 
 def orders_where(wanted: OrderFilter) -> Select[Any]:
-    """Return the statement of a list of orders."""
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.ids is not None:
-        conditions.append(orders.id.in_(wanted.ids))
-    if wanted.market_maker_id is not None:
-        conditions.append(orders.market_maker_id == wanted.market_maker_id)
-    if wanted.has_market_maker is not None:
-        conditions.append(
-            orders.market_maker_id.is_not(None) if wanted.has_market_maker else orders.market_maker_id.is_(None)
-        )
-    if wanted.user_id is not None:
-        conditions.append(orders.user_id == wanted.user_id)
-    if wanted.certificate_type is not None:
-        conditions.append(orders.certificate_type == wanted.certificate_type.value)
-    if wanted.side is not None:
-        conditions.append(orders.side == wanted.side.value)
-    if wanted.statuses is not None:
-        conditions.append(orders.status.in_([status.value for status in wanted.statuses]))
-    conditions += during(orders.created_at, wanted.created_from, wanted.created_to)
-    return select(tables.orders).where(*conditions)
+    """Return the statement of a list of orders.
+
+    Raises: InvalidInput.
+    """
+    return select(tables.orders).where(filters.where(wanted, ORDER_TERMS))
 
 
 def matches(order: Order, wanted: OrderFilter) -> bool:
     """Tell whether an order is one of a list, as `orders_where` does."""
-    return (
-        (wanted.ids is None or order.id in wanted.ids)
-        and wanted.market_maker_id in (None, order.market_maker_id)
-        and wanted.has_market_maker in (None, order.market_maker_id is not None)
-        and wanted.user_id in (None, order.user_id)
-        and wanted.certificate_type in (None, order.certificate_type)
-        and wanted.side in (None, order.side)
-        and (wanted.statuses is None or order.status in wanted.statuses)
-        and (wanted.created_from is None or order.created_at >= wanted.created_from)
-        and (wanted.created_to is None or order.created_at < wanted.created_to)
-    )
+    return filters.fits(wanted, ORDER_TERMS, order)
+
+
+# Rows of one commit share their time: what is drawn under the lock tells them apart, the id comes last.
+_PLACED = (orders.created_at, orders.priority, orders.id)
+_LIMIT = func.coalesce(orders.price, literal_column("0::numeric", Numeric))  # a MARKET order has none
+ORDERS: Listing[OrderFilter, Order] = Listing(
+    orders_where,
+    {
+        OrdersBy.NEWEST: Key(_PLACED, is_descending=True),
+        OrdersBy.OLDEST: Key(_PLACED, is_descending=False),
+        OrdersBy.CHANGED: Key((orders.updated_at, orders.priority, orders.id), is_descending=True),
+        OrdersBy.PRICE_HIGHEST: Key((_LIMIT, *_PLACED), is_descending=True),
+        OrdersBy.PRICE_LOWEST: Key((_LIMIT, *_PLACED), is_descending=False),
+        OrdersBy.LARGEST: Key((orders.quantity, *_PLACED), is_descending=True),
+        OrdersBy.SMALLEST: Key((orders.quantity, *_PLACED), is_descending=False),
+    },
+    order_of,
+)
+ORDERS_OF_MAKER, ORDERS_OF_USER = (orders.market_maker_id,), (orders.user_id,)
+
+
+# -------------------------------------------------------------------------------------------------------------- trades
+
+
+class TradesBy(Enum):
+    """The order of a list of trades."""
+
+    NEWEST = "NEWEST"
+    OLDEST = "OLDEST"
+    PRICE_HIGHEST = "PRICE_HIGHEST"
+    PRICE_LOWEST = "PRICE_LOWEST"
+    LARGEST = "LARGEST"
+    SMALLEST = "SMALLEST"
+
+
+@dataclass(frozen=True, slots=True)
+class TradeFilter(Filter):
+    """Which trades; every condition given must hold. Windows are half-open [from, to), figures from min to max."""
+
+    ids: Sequence[UUID] | None = None
+    order_id: UUID | None = None
+    market_maker_id: UUID | None = None
+    market_maker_ids: Sequence[UUID] | None = None
+    has_market_maker: bool | None = None
+    user_id: UUID | None = None
+    buyer_ids: Sequence[UUID] | None = None
+    seller_ids: Sequence[UUID] | None = None
+    certificate_type: CertificateType | None = None
+    taker_side: OrderSide | None = None
+    status: TradeStatus | None = None
+    price_min: Decimal | None = None
+    price_max: Decimal | None = None
+    quantity_min: Decimal | None = None
+    quantity_max: Decimal | None = None
+    notional_min: Decimal | None = None
+    notional_max: Decimal | None = None
+    date_from: datetime | None = None
+    date_to: datetime | None = None
+
+    def parties(self) -> set[UUID | None]:
+        """Return whom it asks about by name, in any of its branches; None: parties that it does not name."""
+        asked: set[UUID | None] = set()
+        for part in self.every():
+            asked |= {*(part.buyer_ids or ()), *(part.seller_ids or ())}
+            asked |= {part.user_id} - {None}
+            if not OF_PARTIES.isdisjoint(part.asked()):
+                asked.add(None)
+        return asked
+
+
+# Conditions that tell about parties who are not named in them: an order's holder, a market maker.
+OF_PARTIES = frozenset({"order_id", "market_maker_id", "market_maker_ids", "has_market_maker"})
+NOTIONAL: ColumnElement[Any] = trades.price * trades.quantity
+_IS_SETTLED = exists(select(literal_column("1")).where(settlements.trade_id == trades.id)).correlate(
+    tables.cash_market_trades
+)
+TRADE_TERMS = {
+    "ids": one_of(trades.id),
+    "order_id": either(equal(trades.buy_order_id), equal(trades.sell_order_id)),
+    "market_maker_id": equal(trades.market_maker_id),
+    "market_maker_ids": one_of(trades.market_maker_id),
+    "has_market_maker": present(trades.market_maker_id),
+    "user_id": either(equal(trades.buyer_id), equal(trades.seller_id)),
+    "buyer_ids": one_of(trades.buyer_id),
+    "seller_ids": one_of(trades.seller_id),
+    "certificate_type": equal(trades.certificate_type),
+    "taker_side": equal(trades.taker_side),
+    "status": Term(
+        lambda status: _IS_SETTLED if status is TradeStatus.SETTLED else ~_IS_SETTLED,
+        lambda trade, status: trade.status is status,
+    ),
+    "price_min": at_least(trades.price),
+    "price_max": at_most(trades.price),
+    "quantity_min": at_least(trades.quantity),
+    "quantity_max": at_most(trades.quantity),
+    "notional_min": at_least(NOTIONAL, "notional"),
+    "notional_max": at_most(NOTIONAL, "notional"),
+    "date_from": at_least(trades.executed_at),
+    "date_to": before(trades.executed_at),
+}
 
 
 def trades_where(wanted: TradeFilter) -> Select[Any]:
-    """Return the statement of a list of trades with their settlement."""
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.ids is not None:
-        conditions.append(trades.id.in_(wanted.ids))
-    if wanted.order_id is not None:
-        conditions.append(or_(trades.buy_order_id == wanted.order_id, trades.sell_order_id == wanted.order_id))
-    if wanted.market_maker_id is not None:
-        conditions.append(trades.market_maker_id == wanted.market_maker_id)
-    if wanted.user_id is not None:
-        conditions.append(or_(trades.buyer_id == wanted.user_id, trades.seller_id == wanted.user_id))
-    if wanted.certificate_type is not None:
-        conditions.append(trades.certificate_type == wanted.certificate_type.value)
-    if wanted.status is not None:
-        is_settled = settlements.trade_id.is_not(None)
-        conditions.append(is_settled if wanted.status is TradeStatus.SETTLED else ~is_settled)
-    conditions += during(trades.executed_at, wanted.date_from, wanted.date_to)
+    """Return the statement of a list of trades with their settlement.
+
+    Raises: InvalidInput.
+    """
     return (
         select(tables.cash_market_trades, settlements.settled_at, settlements.registry_reference)
         .join(tables.trade_settlements, settlements.trade_id == trades.id, isouter=True)
-        .where(*conditions)
+        .where(filters.where(wanted, TRADE_TERMS))
     )
 
 
-async def orders_page(reader: Reader, wanted: OrderFilter, window: Window) -> Page[Order]:
-    """Return orders, newest first."""
-    return await page(reader, orders_where(wanted), ORDERS_NEWEST, window, order_of)
+def is_one_of(trade: Trade, wanted: TradeFilter) -> bool:
+    """Tell whether a trade is one of a list, as `trades_where` does."""
+    return filters.fits(wanted, TRADE_TERMS, trade)
 
 
-async def trades_page(reader: Reader, wanted: TradeFilter, window: Window) -> Page[Trade]:
-    """Return trades, newest first."""
-    return await page(reader, trades_where(wanted), TRADES_NEWEST, window, trade_of)
+_MADE = (trades.executed_at, trades.sequence, trades.position, trades.id)
+TRADES: Listing[TradeFilter, Trade] = Listing(
+    trades_where,
+    {
+        TradesBy.NEWEST: Key(_MADE, is_descending=True),
+        TradesBy.OLDEST: Key(_MADE, is_descending=False),
+        TradesBy.PRICE_HIGHEST: Key((trades.price, *_MADE), is_descending=True),
+        TradesBy.PRICE_LOWEST: Key((trades.price, *_MADE), is_descending=False),
+        TradesBy.LARGEST: Key((NOTIONAL, *_MADE), is_descending=True),
+        TradesBy.SMALLEST: Key((NOTIONAL, *_MADE), is_descending=False),
+    },
+    trade_of,
+)
+TRADES_OF_MAKER = (trades.market_maker_id,)
+TRADES_OF_ORDER = (trades.buy_order_id, trades.sell_order_id)  # an order has one side
+TRADES_OF_USER = (trades.buyer_id, trades.seller_id)  # nobody trades with himself
+
+
+# --------------------------------------------------------------------------------------------------------------- by id
 
 
 async def orders_by_id(reader: Reader, ids: Iterable[UUID]) -> dict[UUID, Order]:
     """Return orders by id."""
-    return {row["id"]: order_of(row) for row in await reader.rows(orders_where(OrderFilter(ids=list(ids))))}
+    statement = select(tables.orders).where(orders.id.in_(list(ids)))
+    return {row["id"]: order_of(row) for row in await reader.rows(statement)}
 
 
 async def trades_by_id(reader: Reader, ids: Iterable[UUID]) -> dict[UUID, Trade]:
     """Return trades by id."""
-    return {row["id"]: trade_of(row) for row in await reader.rows(trades_where(TradeFilter(ids=list(ids))))}
+    statement = trades_where(TradeFilter()).where(trades.id.in_(list(ids)))
+    return {row["id"]: trade_of(row) for row in await reader.rows(statement)}
 
 
 async def certificates(reader: Reader) -> list[Certificate]:

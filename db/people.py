@@ -8,15 +8,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import Select, select
 
-from db import ledger, tables
+from db import filters, ledger, tables
+from db.filters import Filter, at_least, at_most, before, containing, equal, one_of
 from db.ledger import Posting
-from db.read import Key, Page, Reader, Window, during, page
+from db.lists import Listing
+from db.read import Key, Reader
 from db.tables import Row
 from db.transaction import Write
 from db.unit import BUSY_MESSAGE, Pool
@@ -389,68 +392,119 @@ async def _decided(write: Write, before: Deposit, status: DepositStatus, reason:
 # ------------------------------------------------------------------------------------------------------------- reading
 
 persons, asked = tables.users.c, tables.deposits.c
-USERS_NEWEST = Key((persons.created_at, persons.id), is_descending=True)
-DEPOSITS_NEWEST = Key((asked.created_at, asked.id), is_descending=True)
+
+
+class UsersBy(Enum):
+    """The order of a list of users."""
+
+    NEWEST = "NEWEST"
+    OLDEST = "OLDEST"
+    NAME = "NAME"
+
+
+class DepositsBy(Enum):
+    """The order of a list of deposits."""
+
+    NEWEST = "NEWEST"
+    OLDEST = "OLDEST"
+    LARGEST = "LARGEST"
+    SMALLEST = "SMALLEST"
 
 
 @dataclass(frozen=True, slots=True)
-class UserFilter:
+class UserFilter(Filter):
     """Which users; every condition given must hold. search: part of the name or of the email address."""
 
+    ids: Sequence[UUID] | None = None
     role: UserRole | None = None
+    roles: Sequence[UserRole] | None = None
     is_active: bool | None = None
     kyc_status: KycStatus | None = None
     search: str | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class DepositFilter:
-    """Which deposits; every condition given must hold. Windows are half-open [from, to)."""
+class DepositFilter(Filter):
+    """Which deposits; every condition given must hold. Windows are half-open [from, to), figures from min to max."""
 
+    ids: Sequence[UUID] | None = None
     statuses: Sequence[DepositStatus] | None = None
     user_id: UUID | None = None
+    user_ids: Sequence[UUID] | None = None
+    amount_min: Decimal | None = None
+    amount_max: Decimal | None = None
     date_from: datetime | None = None
     date_to: datetime | None = None
+    decided_from: datetime | None = None
+    decided_to: datetime | None = None
+
+
+USER_TERMS = {
+    "ids": one_of(persons.id),
+    "role": equal(persons.role),
+    "roles": one_of(persons.role),
+    "is_active": equal(persons.is_active),
+    "kyc_status": equal(persons.kyc_status),
+    "search": containing(persons.name, persons.email),
+    "created_from": at_least(persons.created_at),
+    "created_to": before(persons.created_at),
+}
+DEPOSIT_TERMS = {
+    "ids": one_of(asked.id),
+    "statuses": one_of(asked.status),
+    "user_id": equal(asked.user_id),
+    "user_ids": one_of(asked.user_id),
+    "amount_min": at_least(asked.amount),
+    "amount_max": at_most(asked.amount),
+    "date_from": at_least(asked.created_at),
+    "date_to": before(asked.created_at),
+    "decided_from": at_least(asked.decided_at),
+    "decided_to": before(asked.decided_at),
+}
 
 
 def users_where(wanted: UserFilter) -> Select[Any]:
-    """Return the statement of a list of users."""
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.role is not None:
-        conditions.append(persons.role == wanted.role.value)
-    if wanted.is_active is not None:
-        conditions.append(persons.is_active == wanted.is_active)
-    if wanted.kyc_status is not None:
-        conditions.append(persons.kyc_status == wanted.kyc_status.value)
-    if wanted.search:
-        conditions.append(
-            persons.name.icontains(wanted.search, autoescape=True)
-            | persons.email.icontains(wanted.search, autoescape=True)
-        )
-    return select(tables.users).where(*conditions)
+    """Return the statement of a list of users.
+
+    Raises: InvalidInput.
+    """
+    return select(tables.users).where(filters.where(wanted, USER_TERMS))
 
 
 def deposits_where(wanted: DepositFilter) -> Select[Any]:
-    """Return the statement of a list of deposits."""
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.statuses is not None:
-        conditions.append(asked.status.in_([status.value for status in wanted.statuses]))
-    if wanted.user_id is not None:
-        conditions.append(asked.user_id == wanted.user_id)
-    conditions += during(asked.created_at, wanted.date_from, wanted.date_to)
-    return select(tables.deposits).where(*conditions)
+    """Return the statement of a list of deposits.
+
+    Raises: InvalidInput.
+    """
+    return select(tables.deposits).where(filters.where(wanted, DEPOSIT_TERMS))
 
 
-async def users_page(reader: Reader, wanted: UserFilter, window: Window) -> Page[User]:
-    """Return users, newest first."""
-    return await page(reader, users_where(wanted), USERS_NEWEST, window, user_of)
-
-
-async def deposits_page(reader: Reader, wanted: DepositFilter, window: Window) -> Page[Deposit]:
-    """Return deposits, newest first."""
-    return await page(reader, deposits_where(wanted), DEPOSITS_NEWEST, window, deposit_of)
+_CREATED, _ANNOUNCED = (persons.created_at, persons.id), (asked.created_at, asked.id)
+USERS: Listing[UserFilter, User] = Listing(
+    users_where,
+    {
+        UsersBy.NEWEST: Key(_CREATED, is_descending=True),
+        UsersBy.OLDEST: Key(_CREATED, is_descending=False),
+        UsersBy.NAME: Key((persons.name, persons.id), is_descending=False),
+    },
+    user_of,
+)
+DEPOSITS: Listing[DepositFilter, Deposit] = Listing(
+    deposits_where,
+    {
+        DepositsBy.NEWEST: Key(_ANNOUNCED, is_descending=True),
+        DepositsBy.OLDEST: Key(_ANNOUNCED, is_descending=False),
+        DepositsBy.LARGEST: Key((asked.amount, *_ANNOUNCED), is_descending=True),
+        DepositsBy.SMALLEST: Key((asked.amount, *_ANNOUNCED), is_descending=False),
+    },
+    deposit_of,
+)
+DEPOSITS_OF_USER = (asked.user_id,)
 
 
 async def users_by_id(reader: Reader, ids: Iterable[UUID]) -> dict[UUID, User]:
     """Return users by id."""
-    return {row["id"]: user_of(row) for row in await reader.rows(users_where(UserFilter()).where(persons.id.in_(ids)))}
+    statement = select(tables.users).where(persons.id.in_(list(ids)))
+    return {row["id"]: user_of(row) for row in await reader.rows(statement)}

@@ -4,6 +4,7 @@ Law: permissions of a folder that we did not make are never changed. As root the
 or as `nobody` where that is root; what this user cannot reach (a checkout below a 0700 home) is put under /var/lib.
 """
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -135,6 +136,15 @@ def run_as(place: Place, command: Sequence[str | Path], folder: Path, text: str 
         last_words = said or done.stdout.decode(errors="replace")
         raise EmbeddedError(f"{Path(command[0]).name} failed: {last_words[-LAST_WORDS_MAX:]}")
     return said
+
+
+def postgres_program(name: str) -> str | None:
+    """Find one of PostgreSQL's client programs: in the wheel, which has the newest, or where the system has it."""
+    with contextlib.suppress(EmbeddedError):
+        program = _wheel_folder(POSTGRES_WHEEL) / POSTGRES_INSTALL / "bin" / name
+        if os.access(program, os.X_OK):
+            return str(program)
+    return shutil.which(name)
 
 
 def _wheel_folder(name: str) -> Path:

@@ -18,7 +18,7 @@ from typing import Any
 import asyncpg
 import structlog
 
-from db import evidence, tables
+from db import evidence, numbers, tables
 from db.keys import Signer
 from db.transaction import Connection
 from db.unit import LOST, OVERDUE, RETRYABLE, Pool
@@ -211,13 +211,14 @@ class Sealer:
     async def _hand_out(self) -> None:
         """Write into the file outside what it does not have yet, also what another sealer signed."""
         size = await asyncio.to_thread(self._witness.last_size)
+        leased = await numbers.leased(self._pool)
         while rows := await self._pool.fetch(
             "SELECT size, note, created_at FROM audit_checkpoints WHERE size > $1 ORDER BY size LIMIT $2",
             size,
             CATCH_UP_ROWS,
         ):
             notes = [(row["size"], row["created_at"], row["note"]) for row in rows]
-            await asyncio.to_thread(self._witness.append, notes)
+            await asyncio.to_thread(self._witness.append, notes, leased)
             size = rows[-1]["size"]
 
 

@@ -20,6 +20,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import structlog
 
+from db import meters
 from db.unit import LOST, Units
 from domain.errors import Busy
 from domain.tickets import ActionType, Attempt, Story, plain
@@ -41,10 +42,14 @@ class Spool:
         self._turn = asyncio.Lock()
 
     async def keep(self, attempt: Attempt, story: Story) -> None:
-        """Write an attempt down so that it survives a crash."""
-        line = json.dumps(_as_json(attempt, story), ensure_ascii=False)
+        """Write an attempt down so that it survives a crash; where no disk takes it either, the log has it."""
+        kept = _as_json(attempt, story)
         async with self._turn:
-            await asyncio.to_thread(self._append, line)
+            try:
+                await asyncio.to_thread(self._append, json.dumps(kept, ensure_ascii=False))
+            except OSError as error:
+                log.error("spool_unwritable", attempt=kept, error=repr(error))
+                self._let_go()  # its last line may be torn
 
     def _append(self, line: str) -> None:
         if self._file is None:
@@ -58,6 +63,7 @@ class Spool:
         self._file.write(line + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
+        meters.SPOOLED.inc()
 
     async def ingest(self, units: Units) -> int:
         """Turn what lies in the spool into FAILED tickets; return how many were written."""
@@ -75,9 +81,10 @@ class Spool:
     def _let_go(self) -> None:
         """Close the own file, so that it can be read like any other; the next attempt opens a new one."""
         if self._file:
-            self._file.close()
-            self._file = None
+            file, self._file = self._file, None
             self._path = self._folder / f"{uuid4()}.jsonl"
+            with contextlib.suppress(OSError):  # what the disk did not take is in the log
+                file.close()
 
     async def watch(self, units: Units) -> None:
         """Ingest for as long as the process lives."""

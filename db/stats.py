@@ -4,7 +4,8 @@
 status, action and error; by status and user; by all of these and market maker. They are folded behind the write path
 (`db.folds`). A question takes the least detail that tells its filter and its groups apart, the coarsest grains that
 fill its window, and adds, in the same snapshot, what is not folded yet and the minutes at the edges of the window. A
-filter beyond these columns counts rows.
+filter beyond these columns counts rows. Minutes are kept for a while (`MINUTES_KEPT`); at the edges of an older window
+up to a quarter of an hour of tickets is counted instead.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ class Grain(StrEnum):
 
 LENGTHS = {Grain.MINUTE: timedelta(minutes=1), Grain.QUARTER: timedelta(minutes=15), Grain.DAY: timedelta(days=1),
            Grain.PERIOD: timedelta(days=30)}  # fmt: skip
+MINUTES_KEPT = timedelta(days=35)  # nobody reads a count by minute that is older; four in five rows are such
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 # Folding: the tickets of the transactions from $1 up to, not including, $2.
@@ -102,6 +104,15 @@ ON CONFLICT (detail, grain, starts_at, status, action_type, error_code, user_id,
 DO UPDATE SET tickets = ticket_counts.tickets + excluded.tickets,
               last_at = greatest(ticket_counts.last_at, excluded.last_at)
 """
+
+
+# What nobody reads any more, so many at a time: a day later than that, whatever the clocks of readers say.
+PRUNE = """
+DELETE FROM ticket_counts WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM ticket_counts WHERE detail = $1 AND grain = 'MINUTE'
+    AND starts_at < now() - $2::interval LIMIT $3))
+"""
+PRUNED_AFTER = MINUTES_KEPT + timedelta(days=1)
 
 
 class TimeBucket(StrEnum):
@@ -168,11 +179,10 @@ async def stats(
     Raises: InvalidInput (filter, time zone, more than BUCKETS_MAX buckets).
     """
     tickets.where(wanted)  # refuses a filter that is too large
-    if not 0 < len(time_zone) <= TIME_ZONE_LENGTH_MAX:
-        raise errors.InvalidInput("There is no such time zone; Europe/Berlin is one.", field="timeZone")
+    check_zone(time_zone)
     found = Stats()
     async with reader.snapshot() as snapshot:
-        source = await _source(snapshot, wanted)
+        source = await source_of(snapshot, wanted)
         if Part.TOTALS in parts:
             await _totals(snapshot, source, found)
         if Part.USERS in parts:
@@ -189,23 +199,24 @@ async def stats(
 logs, counts = tables.ticket_logs.c, tables.ticket_counts.c
 
 
-async def _source(snapshot: Snapshot, wanted: TicketFilter) -> _Source:
+async def source_of(snapshot: Snapshot, wanted: TicketFilter) -> Source:
     """Return what a filter counts, as far as the fold has come in this snapshot."""
-    (fold,) = await snapshot.sql("SELECT txid::text AS txid FROM ticket_folds WHERE name = 'counts'")
-    return _Source(wanted, int(fold["txid"]))
+    (fold,) = await snapshot.sql("SELECT txid::text AS txid, now() AS now FROM ticket_folds WHERE name = 'counts'")
+    return Source(wanted, int(fold["txid"]), _up(fold["now"] - MINUTES_KEPT, Grain.MINUTE))
 
 
-class _Source:
+class Source:
     """The rows that a filter counts: (the columns told apart, at, tickets, last_at)."""
 
-    def __init__(self, wanted: TicketFilter, folded_upto: int) -> None:
+    def __init__(self, wanted: TicketFilter, folded_upto: int, minutes_from: datetime) -> None:
         self.wanted = wanted
         self.folded_upto = folded_upto
+        self.minutes_from = minutes_from
         self.condition = tickets.where(wanted)
         # Written out, so that the planner sees how few tickets lie beyond.
         self.is_fresh = text(f"ticket_logs.txid >= '{folded_upto}'::xid8")
         self.is_folded = text(f"ticket_logs.txid < '{folded_upto}'::xid8")
-        self.used = _columns_of(replace(wanted, date_from=None, date_to=None))
+        self.used = _columns_of(_of_all_times(wanted))
 
     def rows(self, groups: Set[str], longest: Grain = Grain.PERIOD) -> CompoundSelect[Any] | Select[Any]:
         """Return the rows that tell `groups` apart, in grains not longer than `longest`."""
@@ -213,8 +224,10 @@ class _Source:
             return _tickets(self.condition)
         needed = self.used | groups
         detail = next(detail for detail in Detail if needed <= TOLD_APART[detail])
-        pieces, edges = _pieces(self.wanted.date_from, self.wanted.date_to, longest)
-        of_counts = tickets.where(replace(self.wanted, date_from=None, date_to=None), counts)
+        pieces, edges = _without_old_minutes(
+            *_pieces(self.wanted.date_from, self.wanted.date_to, longest), self.minutes_from
+        )
+        of_counts = tickets.where(_of_all_times(self.wanted), counts)
         selects = [
             select(
                 *(counts[name] for name in COLUMNS), counts.starts_at.label("at"), counts.tickets, counts.last_at
@@ -233,6 +246,15 @@ class _Source:
         return union_all(*selects)
 
 
+def is_counted(wanted: TicketFilter) -> bool:
+    """Tell whether counts tell the tickets of a filter apart."""
+    return _columns_of(_of_all_times(wanted)) is not None
+
+
+def _of_all_times(wanted: TicketFilter) -> TicketFilter:
+    return replace(wanted, date_from=None, date_to=None)
+
+
 def _tickets(condition: ColumnElement[bool]) -> Select[Any]:
     return select(
         *(logs[name] for name in COLUMNS),
@@ -242,23 +264,34 @@ def _tickets(condition: ColumnElement[bool]) -> Select[Any]:
     ).where(condition)
 
 
+# The columns of counts that a condition looks at.
+LOOKED_AT = {
+    "status": "status",
+    "action_types": "action_type",
+    "error_codes": "error_code",
+    "user_id": "user_id",
+    "user_ids": "user_id",
+    "market_maker_id": "market_maker_id",
+    "market_maker_ids": "market_maker_id",
+    "has_market_maker": "market_maker_id",
+}
+
+
+MODES = frozenset({"searches_payloads", "needs_all_tags"})  # how other conditions are meant
+
+
+def _is_blank(name: str, value: Any) -> bool:
+    return (name == "tags" and not value) or (name == "search" and not value.strip())
+
+
 def _columns_of(wanted: TicketFilter) -> frozenset[str] | None:
     """Return the columns of counts that a filter looks at; None when it looks at others."""
     used: set[str] = set()
-    for name, columns in (
-        ("status", ("status",)),
-        ("action_types", ("action_type",)),
-        ("error_codes", ("error_code",)),
-        ("user_id", ("user_id",)),
-        ("market_maker_id", ("market_maker_id",)),
-        ("has_market_maker", ("market_maker_id",)),
-    ):
-        if getattr(wanted, name) is not None:
-            used.update(columns)
-    others = (wanted.date_from, wanted.date_to, wanted.entity_type, wanted.entity_id, wanted.ip_address,
-              wanted.session_id, wanted.related_to)  # fmt: skip
-    if any(value is not None for value in others) or wanted.tags or (wanted.search or "").strip():
-        return None
+    for name, value in wanted.asked().items():
+        if name in LOOKED_AT:
+            used.add(LOOKED_AT[name])
+        elif name not in MODES and not _is_blank(name, value):
+            return None
     for branch in wanted.branches():
         inner = _columns_of(branch)
         if inner is None:
@@ -268,7 +301,7 @@ def _columns_of(wanted: TicketFilter) -> frozenset[str] | None:
 
 
 Piece = tuple[Grain, datetime | None, datetime | None]
-Edge = tuple[datetime, datetime]
+Edge = tuple[datetime | None, datetime | None]
 
 
 def _pieces(start: datetime | None, end: datetime | None, longest: Grain) -> tuple[list[Piece], list[Edge]]:
@@ -298,6 +331,21 @@ def _pieces(start: datetime | None, end: datetime | None, longest: Grain) -> tup
     return pieces, edges
 
 
+def _without_old_minutes(pieces: list[Piece], edges: list[Edge], since: datetime) -> tuple[list[Piece], list[Edge]]:
+    """Count tickets where minutes are not kept any more."""
+    kept: list[Piece] = []
+    edges = list(edges)
+    for grain, start, end in pieces:
+        if grain is not Grain.MINUTE or (start is not None and start >= since):
+            kept.append((grain, start, end))
+        elif end is not None and end <= since:
+            edges.append((start, end))
+        else:
+            edges.append((start, since))
+            kept.append((grain, since, end))
+    return kept, edges
+
+
 def _add(pieces: list[Piece], edges: list[Edge], grain: Grain | None, start: datetime, end: datetime) -> None:
     if start < end:
         if grain is None:
@@ -318,7 +366,7 @@ def _up(moment: datetime, grain: Grain) -> datetime:
 # ------------------------------------------------------------------------------------------------------------ the parts
 
 
-async def _totals(snapshot: Snapshot, source: _Source, found: Stats) -> None:
+async def _totals(snapshot: Snapshot, source: Source, found: Stats) -> None:
     """Count by status, action and error code, in one statement."""
     rows = source.rows({"status", "action_type", "error_code"}).subquery()
     groups = (rows.c.status, rows.c.action_type, rows.c.error_code)
@@ -350,7 +398,7 @@ def _most(found: list[Count]) -> list[Count]:
     return sorted(found, key=lambda one: (-one.count, str(one.of)))
 
 
-async def _users(snapshot: Snapshot, source: _Source, found: Stats) -> None:
+async def _users(snapshot: Snapshot, source: Source, found: Stats) -> None:
     """Count by user, those with most tickets first."""
     rows = source.rows({"status", "user_id"}).subquery()
     in_all = _sum(rows)
@@ -402,18 +450,15 @@ LIMIT :most
 """
 
 
-async def _times(snapshot: Snapshot, source: _Source, found: Stats, bucket: TimeBucket | None, time_zone: str) -> None:
+async def _times(snapshot: Snapshot, source: Source, found: Stats, bucket: TimeBucket | None, time_zone: str) -> None:
     """Count by bars, those without a ticket too."""
     window = await _window(snapshot, source)
     if window is None:
         return
     start, end = window
     chosen = bucket or next((one for most, one in CHOSEN if end - start <= most), TimeBucket.MONTH)
-    bars = await _bars(snapshot, start, end, chosen, time_zone)
-    grain = Grain.MINUTE if chosen is TimeBucket.MINUTE else Grain.QUARTER
-    if chosen in STEPS and time_zone == "UTC":
-        grain = Grain.DAY
-    rows = source.rows({"status"}, grain).subquery()
+    bars = await bars_of(snapshot, start, end, chosen, time_zone)
+    rows = source.rows({"status"}, grain_of(chosen, time_zone)).subquery()
     if chosen in SECONDS:
         elapsed = extract("epoch", rows.c.at - cast(literal(bars[0][0]), DateTime(timezone=True)))
         bar: ColumnElement[Any] = func.floor(elapsed / literal_column(str(SECONDS[chosen])))
@@ -432,7 +477,33 @@ async def _times(snapshot: Snapshot, source: _Source, found: Stats, bucket: Time
     found.times = [TimeCount(one, other, *by_bar.get(one, (0, 0))) for one, other in bars]
 
 
-async def _bars(
+def grain_of(bucket: TimeBucket, time_zone: str) -> Grain:
+    """Return the longest grain of which every bucket is made."""
+    if bucket in STEPS and time_zone == "UTC":
+        return Grain.DAY
+    return Grain.MINUTE if bucket is TimeBucket.MINUTE else Grain.QUARTER
+
+
+def no_such_zone() -> errors.InvalidInput:
+    """Return the refusal of a time zone that the database does not know."""
+    return errors.InvalidInput("There is no such time zone; Europe/Berlin is one.", field="timeZone")
+
+
+def check_zone(time_zone: str) -> None:
+    """Refuse what cannot be the name of a time zone.
+
+    Raises: InvalidInput.
+    """
+    if not 0 < len(time_zone) <= TIME_ZONE_LENGTH_MAX:
+        raise no_such_zone()
+
+
+def is_unknown_zone(error: DBAPIError) -> bool:
+    """Tell whether the database does not know a time zone."""
+    return isinstance(error.orig, InvalidParameterValueError)
+
+
+async def bars_of(
     snapshot: Snapshot, start: datetime, end: datetime, bucket: TimeBucket, time_zone: str
 ) -> list[tuple[datetime, datetime]]:
     """Return the bars that cover a window.
@@ -445,9 +516,8 @@ async def _bars(
     try:
         bars = await snapshot.sql(statement.replace("{step}", step), **asked)
     except DBAPIError as error:
-        if isinstance(getattr(error.orig, "__cause__", None), InvalidParameterValueError):
-            message = "There is no such time zone; Europe/Berlin is one."
-            raise errors.InvalidInput(message, field="timeZone") from None
+        if is_unknown_zone(error):
+            raise no_such_zone() from None
         raise
     if len(bars) > BUCKETS_MAX:
         raise errors.InvalidInput(
@@ -458,7 +528,7 @@ async def _bars(
     return [(row["start"], row["stop"]) for row in bars]
 
 
-async def _window(snapshot: Snapshot, source: _Source) -> tuple[datetime, datetime] | None:
+async def _window(snapshot: Snapshot, source: Source) -> tuple[datetime, datetime] | None:
     """Return the window of a chart; where the filter leaves it open, from the first ticket until now.
 
     The first is known to a quarter of an hour: the quarters of the first day tell it.
@@ -468,7 +538,9 @@ async def _window(snapshot: Snapshot, source: _Source) -> tuple[datetime, dateti
         first, last, now = await _ends(snapshot, source, Grain.DAY)
         if start is None and first is not None:
             day = replace(source.wanted, date_from=first, date_to=min(first + LENGTHS[Grain.DAY], end or now))
-            start = (await _ends(snapshot, _Source(day, source.folded_upto), Grain.QUARTER))[0] or first
+            start = (await _ends(snapshot, Source(day, source.folded_upto, source.minutes_from), Grain.QUARTER))[
+                0
+            ] or first
         start = start or end
         if start is None:
             return None
@@ -477,7 +549,7 @@ async def _window(snapshot: Snapshot, source: _Source) -> tuple[datetime, dateti
 
 
 async def _ends(
-    snapshot: Snapshot, source: _Source, longest: Grain
+    snapshot: Snapshot, source: Source, longest: Grain
 ) -> tuple[datetime | None, datetime | None, datetime]:
     rows = source.rows({"status"}, longest).subquery()
     ends: list[Any] = [func.min(rows.c.at), func.max(rows.c.last_at), func.now()]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy import (
@@ -15,22 +16,20 @@ from sqlalchemy import (
     Text,
     and_,
     cast,
-    false,
     func,
     literal_column,
-    not_,
     or_,
     select,
     text,
-    true,
 )
 
-from db import search, tables
+from db import filters, search, tables
+from db.filters import Filter
 from db.read import Reader, during
 from db.search import Columns
 from db.tables import Row
 from db.transaction import Transaction
-from domain import errors, tickets
+from domain import tickets
 from domain.tickets import (
     ActionType,
     Draft,
@@ -104,8 +103,6 @@ def _log_row(ticket: tickets.Ticket, digest: bytes, payload_hmac: bytes) -> tupl
 # ------------------------------------------------------------------------------------------------------------- reading
 
 logs = tables.ticket_logs.c
-FILTER_DEPTH_MAX = 4
-FILTER_LEAVES_MAX = 50  # conditions in one filter, all its branches together
 EQUALS = ("user_id", "market_maker_id", "entity_type", "entity_id", "ip_address", "session_id")
 SCAN_MAX = 20_000  # tickets that one read of the stream looks at
 RELATED_MAX = 50  # tickets of one neighbourhood; a cancel-all has more children than anybody reads
@@ -121,7 +118,7 @@ class TicketRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class TicketFilter:
+class TicketFilter(Filter):
     """Which tickets; every condition given must hold. The window is half-open [from, to)."""
 
     date_from: datetime | None = None
@@ -129,7 +126,9 @@ class TicketFilter:
     action_types: Sequence[ActionType] | None = None
     status: TicketStatus | None = None
     user_id: UUID | None = None
+    user_ids: Sequence[UUID] | None = None
     market_maker_id: UUID | None = None
+    market_maker_ids: Sequence[UUID] | None = None
     has_market_maker: bool | None = None
     entity_type: EntityType | None = None
     entity_id: str | None = None
@@ -140,22 +139,9 @@ class TicketFilter:
     session_id: UUID | None = None
     related_to: str | None = None
     error_codes: Sequence[str] | None = None
+    duration_ms_min: Decimal | None = None
+    duration_ms_max: Decimal | None = None
     searches_payloads: bool = False  # whether `search` looks into payloads too: of ADMIN
-    all_of: Sequence[TicketFilter] | None = None
-    any_of: Sequence[TicketFilter] | None = None
-    none_of: TicketFilter | None = None
-
-    def depth(self) -> int:
-        """Levels of nesting, this one included."""
-        return 1 + max((branch.depth() for branch in self.branches()), default=0)
-
-    def branches(self) -> list[TicketFilter]:
-        nested = [*(self.all_of or ()), *(self.any_of or ())]
-        return [*nested, self.none_of] if self.none_of else nested
-
-    def leaves(self) -> int:
-        """Branches of the whole filter."""
-        return 1 + sum(branch.leaves() for branch in self.branches())
 
 
 def where(wanted: TicketFilter, at: Columns = logs) -> ColumnElement[bool]:
@@ -164,14 +150,11 @@ def where(wanted: TicketFilter, at: Columns = logs) -> ColumnElement[bool]:
     at: the columns to ask, of `ticket_logs` or of whatever has columns of the same names.
     Raises: InvalidInput (nested too deep, too large, a search of too many words).
     """
-    if wanted.depth() > FILTER_DEPTH_MAX or wanted.leaves() > FILTER_LEAVES_MAX:
-        raise errors.InvalidInput(
-            f"A filter has at most {FILTER_DEPTH_MAX} levels and {FILTER_LEAVES_MAX} parts.", field="filter"
-        )
-    return _where(wanted, at)
+    filters.check(wanted)
+    return filters.composed(wanted, lambda part: _conditions(part, at))
 
 
-def _where(wanted: TicketFilter, at: Columns) -> ColumnElement[bool]:
+def _conditions(wanted: TicketFilter, at: Columns) -> list[ColumnElement[bool]]:
     asked = {name: getattr(wanted, name) for name in EQUALS}
     conditions: list[ColumnElement[bool]] = [at[name] == value for name, value in asked.items() if value is not None]
     if wanted.status is not None:  # written out: there is an index of the FAILED ones
@@ -181,6 +164,13 @@ def _where(wanted: TicketFilter, at: Columns) -> ColumnElement[bool]:
     for name, values in (("action_type", wanted.action_types), ("error_code", wanted.error_codes)):
         if values is not None:
             conditions.append(at[name].in_([str(value) for value in values]))
+    for name, ids in (("user_id", wanted.user_ids), ("market_maker_id", wanted.market_maker_ids)):
+        if ids is not None:
+            conditions.append(at[name].in_(ids))
+    if wanted.duration_ms_min is not None:
+        conditions.append(at.duration_ms >= wanted.duration_ms_min)
+    if wanted.duration_ms_max is not None:
+        conditions.append(at.duration_ms <= wanted.duration_ms_max)
     if wanted.has_market_maker is not None:
         is_makers = at.market_maker_id.is_not(None)
         conditions.append(is_makers if wanted.has_market_maker else ~is_makers)
@@ -192,12 +182,7 @@ def _where(wanted: TicketFilter, at: Columns) -> ColumnElement[bool]:
     if found := search.parsed(wanted.search or ""):
         places = [search.in_ticket(found, at), search.is_named(found, at)]
         conditions.append(or_(*places, *([search.in_payload(found, at)] if wanted.searches_payloads else [])))
-    conditions += [_where(branch, at) for branch in wanted.all_of or ()]
-    if wanted.any_of:
-        conditions.append(or_(*(_where(branch, at) for branch in wanted.any_of)))
-    if wanted.none_of is not None:
-        conditions.append(not_(func.coalesce(_where(wanted.none_of, at), false())))
-    return and_(true(), *conditions)
+    return conditions
 
 
 def points_to(ticket_id: str, at: Columns = logs) -> ColumnElement[bool]:
@@ -262,25 +247,30 @@ async def payloads_by_id(reader: Reader, ticket_ids: Iterable[str]) -> dict[str,
     }
 
 
-async def related(reader: Reader, ticket_id: str, depth: int) -> list[TicketRecord]:
-    """Return the tickets within so many steps of one, in both directions, oldest first, at most RELATED_MAX."""
-    rows = await reader.sql(
-        "WITH RECURSIVE near(ticket_id, step) AS ("
-        "  SELECT CAST(:ticket_id AS text), 0"
-        "  UNION SELECT other.ticket_id, near.step + 1 FROM near"
-        "  JOIN ticket_logs one ON one.ticket_id = near.ticket_id"
-        "  CROSS JOIN LATERAL ("
-        "    SELECT unnest(one.related_ticket_ids) AS ticket_id"
-        "    UNION (SELECT t.ticket_id FROM ticket_logs t WHERE t.related_ticket_ids @> ARRAY[one.ticket_id::text]"
-        "           LIMIT :most)"
-        "  ) AS other WHERE near.step < :depth)"
-        " SELECT t.* FROM ticket_logs t WHERE t.ticket_id IN (SELECT ticket_id FROM near) AND t.ticket_id <> :ticket_id"
-        " ORDER BY t.year, t.number LIMIT :most",
-        ticket_id=ticket_id,
-        depth=depth,
-        most=RELATED_MAX,
-    )
-    return [record_of(row) for row in rows]
+_RELATED = """
+WITH RECURSIVE near(root, ticket_id, step) AS (
+    SELECT root, root, 0 FROM unnest(CAST(:roots AS text[])) AS root
+    UNION SELECT near.root, other.ticket_id, near.step + 1 FROM near
+    JOIN ticket_logs one ON one.ticket_id = near.ticket_id
+    CROSS JOIN LATERAL (
+        SELECT unnest(one.related_ticket_ids) AS ticket_id
+        UNION (SELECT t.ticket_id FROM ticket_logs t WHERE t.related_ticket_ids @> ARRAY[one.ticket_id::text]
+               LIMIT :most)) AS other
+    WHERE near.step < :depth)
+SELECT roots.root, t.* FROM unnest(CAST(:roots AS text[])) AS roots(root) CROSS JOIN LATERAL (
+    SELECT l.* FROM ticket_logs l WHERE l.ticket_id <> roots.root
+    AND l.ticket_id IN (SELECT near.ticket_id FROM near WHERE near.root = roots.root)
+    ORDER BY l.year, l.number LIMIT :most) AS t
+ORDER BY roots.root, t.year, t.number
+"""
+
+
+async def related(reader: Reader, ticket_ids: Sequence[str], depth: int) -> dict[str, list[TicketRecord]]:
+    """Return the tickets within so many steps of each, in both directions, oldest first, at most RELATED_MAX."""
+    found: dict[str, list[TicketRecord]] = {}
+    for row in await reader.sql(_RELATED, roots=list(ticket_ids), depth=depth, most=RELATED_MAX):
+        found.setdefault(row["root"], []).append(record_of(row))
+    return found
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -53,6 +53,7 @@ class Transaction:
         self.now = _NO_TIME
         self.notices: list[Notice] = []
         self.drafts: list[Draft] = []
+        self.stored: Sequence[Draft] = ()  # the tickets that it wrote
         self.effects: defaultdict[str, list[str]] = defaultdict(list)
         self.gathers = False  # whether writes wait for `push` or `flush`
         self._waiting: list[tuple[str, tuple[Any, ...]]] = []

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 import asyncpg
 import structlog
 
-from db import idempotency
+from db import idempotency, meters
 from db.outcomes import as_json
 from db.transaction import Connection, Notice, StartOver, Transaction, Write
 from domain.errors import Busy, DomainError, ErrorCode
@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 CONNECT_TIMEOUT_S = 2.0
 ACQUIRE_TIMEOUT_S = 2.0  # longer in the queue for a connection is BUSY
+ACQUIRE_PAUSE_S = 0.05
 STATEMENT_TIMEOUT_S = 5.0
 LOCK_TIMEOUT_S = 2.0
 IDLE_IN_TRANSACTION_TIMEOUT_S = 10.0  # a stuck writer would hold back the sealer and the live ticket stream
@@ -43,6 +44,11 @@ assert LOCK_TIMEOUT_S < STATEMENT_TIMEOUT_S < IDLE_IN_TRANSACTION_TIMEOUT_S
 # Writers find every row by its key. A foreign key's check, or any prepared statement, that was planned while its table
 # was still empty would go on reading the whole table, for as long as the connection lives or until the next ANALYZE.
 BY_KEY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+
+# How the server finds out that a process is gone whose machine said nothing: its connections, and what they lock, are
+# given up within about half a minute, where the system's own defaults are hours.
+GONE = {"tcp_user_timeout": "10000", "tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3"}  # fmt: skip
 
 LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError,
         asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError,
@@ -93,11 +99,23 @@ class Answer(Generic[T]):
     is_replay: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Connections of a pool: open, in use, and the most there may be."""
+
+    name: str
+    open: int
+    used: int
+    size_max: int
+
+
 class Pool:
     """Connections of one role. Every wait on them is bounded."""
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], name: str) -> None:
         self._pool = pool
+        self.name = name
+        self.commit_s = meters.COMMIT_S.labels(name)
 
     @classmethod
     async def open(cls, url: str, *, role: str | None, size_max: int, name: str) -> Pool:
@@ -108,6 +126,7 @@ class Pool:
             "lock_timeout": str(int(LOCK_TIMEOUT_S * 1_000)),
             "idle_in_transaction_session_timeout": str(int(IDLE_IN_TRANSACTION_TIMEOUT_S * 1_000)),
             "synchronous_commit": "on",
+            **GONE,
             "timezone": "UTC",
             "jit": "off",  # compiling costs more than any of our statements
             **BY_KEY,
@@ -124,7 +143,13 @@ class Pool:
             reset=_as_it_is,
             server_settings=settings,
         )
-        return cls(pool)
+        return cls(pool, name)
+
+    @property
+    def figures(self) -> Figures:
+        """How many connections are open, in use and allowed."""
+        size = self._pool.get_size()
+        return Figures(self.name, size, size - self._pool.get_idle_size(), self._pool.get_max_size())
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[Connection]:
@@ -133,13 +158,21 @@ class Pool:
         Raises: Busy when none is free in time.
         """
         try:
-            connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S)
-        except (TimeoutError, asyncpg.TooManyConnectionsError):
+            async with asyncio.timeout(ACQUIRE_TIMEOUT_S):
+                connection = await self._free()
+        except TimeoutError:
             raise Busy(BUSY_MESSAGE) from None
         try:
             yield connection
         finally:
             await self._pool.release(connection)
+
+    async def _free(self) -> Connection:
+        """Wait for a connection; where the server gives no more of them, for one that comes back."""
+        while True:
+            with suppress(asyncpg.TooManyConnectionsError):
+                return await self._pool.acquire()
+            await asyncio.sleep(ACQUIRE_PAUSE_S)
 
     @asynccontextmanager
     async def transaction(self, first: str = "") -> AsyncIterator[Connection]:
@@ -152,7 +185,8 @@ class Pool:
                 with suppress(*LOST):  # the server rolls back what it lost
                     await connection.execute("ROLLBACK")
                 raise
-            await connection.execute("COMMIT")
+            with meters.timed(self.commit_s):
+                await connection.execute("COMMIT")
 
     async def fetch(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
         """Run one statement by itself."""
@@ -193,9 +227,21 @@ Tell: TypeAlias = Callable[[Mapping[str, Any], Any], Story]
 class Units:
     """Run attempts as units of work."""
 
-    def __init__(self, pool: Pool, numbers: Numbers, store_tickets: Store, publish: Publish, keep: Keep) -> None:
-        """Take how tickets are stored, how notices leave, and what keeps an attempt while no database answers."""
+    def __init__(
+        self,
+        pool: Pool,
+        numbers: Numbers,
+        store_tickets: Store,
+        publish: Publish,
+        keep: Keep,
+        spare: Pool | None = None,
+    ) -> None:
+        """Take how tickets are stored, how notices leave, and what keeps an attempt while no database answers.
+
+        spare: connections for the tickets of those for whom there was none; otherwise they wait like all others.
+        """
         self.pool = pool
+        self._spare = spare or pool
         self.keep = keep
         self.numbers = numbers
         self._store_tickets = store_tickets
@@ -242,8 +288,9 @@ class Units:
                 return await self._settle(attempt, tell, outcome_of, error)
             except Fault:
                 raise
-            except Exception as error:  # the FAILED ticket itself could not be written
+            except Exception as error:  # the FAILED ticket itself could not be written: no room on disk, say
                 log.error("unit_unrecorded", field=attempt.field, attempt_id=str(attempt.attempt_id), exc_info=error)
+                await self.keep(attempt, tell(attempt.request, None))
                 raise Fault(None) from error
         raise AssertionError("unreachable")
 
@@ -268,7 +315,8 @@ class Units:
             write.root.story = tell(attempt.request, outcome)
             write.root.response = as_json(outcome)
             await self.write_tickets(write, [write.root, *write.drafts], [write.root])
-            await transaction.commit()  # checks the deferred keys, so it can fail like any other statement
+            with meters.timed(self.pool.commit_s):
+                await transaction.commit()  # checks the deferred keys, so it can fail like any other statement
         except (*RETRYABLE, *LOST, StartOver):
             await _rollback(transaction)
             raise
@@ -282,8 +330,13 @@ class Units:
         except Exception as error:
             await _rollback(transaction)
             return await self._fault(connection, write, tell, error)
-        self.publish([*write.notices, Notice("tickets", {})])
+        self.committed(write)
         return Answer(write.ticket_id, outcome)
+
+    def committed(self, transaction: Transaction) -> None:
+        """Count what a transaction wrote and tell the world, now that it has committed."""
+        meters.count_tickets(transaction.stored)
+        self.publish([*transaction.notices, Notice("tickets", {})])
 
     async def write_tickets(
         self, transaction: Transaction, drafts: Sequence[Draft], keyed: Sequence[Draft] = ()
@@ -292,8 +345,10 @@ class Units:
 
         Raises: StartOver.
         """
+        transaction.stored = drafts
         try:
-            await self._store_tickets(transaction, drafts)
+            with meters.timed(meters.AUDIT_S):
+                await self._store_tickets(transaction, drafts)
             await idempotency.store(transaction, keyed, transaction.now)
             await transaction.flush()
         except asyncpg.UniqueViolationError as error:
@@ -316,7 +371,7 @@ class Units:
         async with connection.transaction():
             await failed.open()
             await self.write_tickets(failed, [failed.root], [] if refusal.code in NOT_KEPT else [failed.root])
-        self.publish([Notice("tickets", {})])
+        self.committed(failed)
         return Answer(failed.ticket_id, refusal=refusal)
 
     async def _fault(self, connection: Connection, write: Write, tell: Tell, error: Exception) -> Answer[Any]:
@@ -326,34 +381,34 @@ class Units:
         async with connection.transaction():
             await failed.open()
             await self.write_tickets(failed, [failed.root])
-        self.publish([Notice("tickets", {})])
+        self.committed(failed)
         raise Fault(failed.ticket_id) from error
 
-    async def fail(self, attempt: Attempt, story: Story, code: str, message: str) -> str:
+    async def fail(self, attempt: Attempt, story: Story, code: str, message: str, pool: Pool | None = None) -> str:
         """Write the FAILED ticket of an attempt that never reached its work: denied, malformed, or settled as lost."""
         for tries_left in reversed(range(RETRIES_MAX + 1)):
             try:
-                async with self.pool.transaction() as connection:
+                async with (pool or self.pool).transaction() as connection:
                     write = Write(connection, self.numbers, attempt)
                     await write.open()
                     write.root.story = story
                     write.root.error_code, write.root.error_message = code, message
                     write.root.response = {"errors": [{"code": code, "message": message}]}
                     await self.write_tickets(write, [write.root])
-                self.publish([Notice("tickets", {})])
+                self.committed(write)
                 return write.ticket_id
             except (*RETRYABLE, StartOver):
                 if not tries_left:
                     raise
         raise AssertionError("unreachable")
 
-    async def record(self, attempt: Attempt, story: Story, code: str, message: str) -> str:
+    async def record(self, attempt: Attempt, story: Story, code: str, message: str, pool: Pool | None = None) -> str:
         """Write the FAILED ticket of an attempt; where that is not to be had in time, keep the attempt on disk.
 
         Raises: Fault.
         """
         try:
-            return await self.fail(attempt, story, code, message)
+            return await self.fail(attempt, story, code, message, pool)
         except (*LOST, *OVERDUE, *RETRYABLE, Busy, StartOver) as error:
             log.error("unit_kept_on_disk", field=attempt.field, attempt_id=str(attempt.attempt_id), error=repr(error))
             await self.keep(attempt, story)
@@ -365,7 +420,8 @@ class Units:
         Raises: Fault.
         """
         refusal = Refusal.of(Busy(BUSY_MESSAGE))
-        return Answer(await self.record(attempt, story, refusal.code, refusal.message), refusal=refusal)
+        ticket_id = await self.record(attempt, story, refusal.code, refusal.message, self._spare)
+        return Answer(ticket_id, refusal=refusal)
 
     async def _settle(
         self, attempt: Attempt, tell: Tell, outcome_of: Callable[[Any], Any], error: BaseException

@@ -10,9 +10,10 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from db.place import make_folder
 from domain.notes import Checkpoint, PublicKey, parse
@@ -22,6 +23,7 @@ KEY_FILE = "public.key"
 SUFFIX = ".jsonl"
 LINE_BYTES_MAX = 4_096
 TAIL_BYTES = 4 * LINE_BYTES_MAX
+NOTHING: Mapping[int, int] = MappingProxyType({})
 MODE_LINES = 0o644  # nothing here is secret, and the more people copy it the better
 
 
@@ -33,6 +35,7 @@ class Line:
     at: str | None
     note: str | None
     checkpoint: Checkpoint | None
+    leased: Mapping[int, int] = field(default_factory=dict)
 
 
 class Witness:
@@ -78,8 +81,15 @@ class Witness:
         for path in self._files():
             yield from _lines(path, end=self._ends.get(path) if self._ends is not None else None)
 
-    def append(self, notes: Sequence[tuple[int, datetime, str]]) -> None:
+    def leased(self) -> dict[int, int]:
+        """Return how far ticket numbers were leased when the last line was written, by year."""
+        last = self.last()
+        return dict(last.leased) if last else {}
+
+    def append(self, notes: Sequence[tuple[int, datetime, str]], leased: Mapping[int, int] = NOTHING) -> None:
         """Write notes (size, instant, text) behind the others, a file a month, and bring them to the disk.
+
+        leased: the last ticket number that may be out by now, by year; a restore goes on beyond it.
 
         Locks: the file of the public key, for another sealer of this home may be writing the same notes.
         """
@@ -89,7 +99,8 @@ class Witness:
             months: dict[str, list[str]] = {}
             for size, at, note in notes:
                 if size > last:
-                    line = json.dumps({"at": instant(at), "note": note}, ensure_ascii=False)
+                    known = {str(year): number for year, number in leased.items()}
+                    line = json.dumps({"at": instant(at), "note": note, "leased": known}, ensure_ascii=False)
                     months.setdefault(instant(at)[:7], []).append(line + "\n")
             for month, lines in sorted(months.items()):
                 _append(self.folder / f"{month}{SUFFIX}", "".join(lines))
@@ -134,6 +145,7 @@ def _lines(path: Path, start: int = 0, end: int | None = None) -> Iterator[Line]
 def _line(place: str, text: bytes) -> Line:
     try:
         read = json.loads(text)
-        return Line(place, str(read["at"]), read["note"], parse(read["note"]).checkpoint)
-    except (ValueError, TypeError, KeyError):
+        leased = {int(year): int(number) for year, number in read.get("leased", {}).items()}
+        return Line(place, str(read["at"]), read["note"], parse(read["note"]).checkpoint, leased)
+    except (ValueError, TypeError, KeyError, AttributeError):
         return Line(place, None, None, None)

@@ -82,6 +82,29 @@ class ArchiveOutcome:
     manifest_sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class BackupOutcome:
+    """What a backup holds: its folder's name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreOutcome:
+    """What a restore came to.
+
+    made_at: of the backup, None after a recovery; lost: sealed tickets and voids that the checkpoints outside know and
+    this market no longer has; skipped: the last ticket number that is not given out again, by year; key: of the tree
+    that ended, where a new one begins.
+    """
+
+    made_at: str | None
+    tickets: int
+    lost: int
+    skipped: dict[str, str]
+    ended_key: str | None
+
+
 def note_text(archive_id: UUID, manifest_sha256: bytes) -> str:
     """Return what the sealer's key signs of an archive."""
     return f"{TITLE}\n{archive_id}\n{manifest_sha256.hex()}\n"

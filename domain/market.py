@@ -123,9 +123,12 @@ class Order:
     @property
     def average_price(self) -> Decimal | None:
         """EUR per certificate over all fills, to 4 decimals for display; the ledger never uses it."""
-        if not self.filled_quantity:
-            return None
-        return (self.filled_notional / self.filled_quantity).quantize(Decimal("0.0001"))
+        return average_price(self.filled_notional, self.filled_quantity)
+
+
+def average_price(notional: Decimal, quantity: Decimal) -> Decimal | None:
+    """Return EUR per certificate, to 4 decimals; None when nothing was traded."""
+    return (notional / quantity).quantize(Decimal("0.0001")) if quantity else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from domain import money
-from domain.archives import ArchiveOutcome
+from domain.archives import ArchiveOutcome, BackupOutcome, RestoreOutcome
 from domain.book import OrderSide
 from domain.kyc import KycOutcome
 from domain.ledger import Account, TransactionOutcome
@@ -379,6 +379,15 @@ def of_exported(request: Request, outcome: ExportOutcome | None) -> Story:
     )
 
 
+def of_rows_exported(request: Request, outcome: ExportOutcome | None) -> Story:
+    """DATA_EXPORTED, of a query's one list."""
+    if outcome is None:
+        return Story(ActionType.DATA_EXPORTED, "Export of a query: refused", tags=("export", "query"))
+    noun = "row" if outcome.rows == 1 else "rows"
+    summary = f"Exported {outcome.rows:,} {noun} of {request['list']} as {outcome.format.upper()}"
+    return Story(ActionType.DATA_EXPORTED, summary, tags=("export", "query"))
+
+
 def named(value: Any) -> str | None:
     """Return an id that a client named, cut to what the column takes."""
     return str(value)[:64] if value is not None else None
@@ -401,4 +410,31 @@ def of_archive(request: Request, outcome: ArchiveOutcome | None) -> Story:
             }
         },
         tags=("retention",),
+    )
+
+
+def of_backup(request: Request, outcome: BackupOutcome | None) -> Story:
+    """DATA_EXPORTED: a backup holds everything."""
+    done = f"Backed up into {named(outcome.name)}" if outcome else "Backup: failed"
+    return Story(ActionType.DATA_EXPORTED, done, tags=("backup",))
+
+
+def of_restore(request: Request, outcome: RestoreOutcome | None) -> Story:
+    """DATA_RESTORED."""
+    if outcome is None:
+        return Story(ActionType.DATA_RESTORED, "Restore: failed", tags=("restore",))
+    source = f"the backup of {outcome.made_at}" if outcome.made_at else "a recovery"
+    return Story(
+        ActionType.DATA_RESTORED,
+        f"Restored {outcome.tickets} tickets from {source}; {outcome.lost} sealed ones are lost",
+        after={
+            "restore": {
+                "backupMadeAt": outcome.made_at,
+                "tickets": outcome.tickets,
+                "sealedLost": outcome.lost,
+                "numbersSkippedTo": outcome.skipped,
+                "endedTreeKey": outcome.ended_key,
+            }
+        },
+        tags=("restore",),
     )

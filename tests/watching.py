@@ -7,6 +7,7 @@ from typing import Any
 
 from gql import GraphQLRequest
 from gql.transport.exceptions import TransportQueryError
+from prometheus_client.parser import text_string_to_metric_families
 
 from api.settings import Settings
 from tests.world import Api, serving_apart
@@ -41,6 +42,12 @@ async def following(session: Any, document: str, **variables: Any) -> AsyncItera
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def figures_in(text: str) -> dict[str, int]:
+    """Read what a process counts, without what is told apart by labels."""
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {one.name.removeprefix("carbondesk_"): int(one.value) for one in samples if not one.labels}
 
 
 async def until(event: Any, condition: Any) -> Any:

@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -129,7 +129,7 @@ class Api:
     async def sql(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """Run a statement as the owner of the database, on a connection that is not the application's."""
         async with self._turn:
-            if self._connection is None:
+            if self._connection is None or self._connection.is_closed():
                 self._connection = await asyncpg.connect(self.database_url)
             return await self._connection.fetch(statement, *arguments)
 
@@ -334,13 +334,17 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def serving_apart(settings: Settings, title: str = "an API") -> AsyncIterator[Served]:
-    """Serve the application as a process of its own, as `carbondesk` starts it; it ends with us, however we end."""
+async def serving_apart(settings: Settings, title: str = "an API", prefix: Sequence[str] = ()) -> AsyncIterator[Served]:
+    """Serve the application as a process of its own, as `carbondesk` starts it; it ends with us, however we end.
+
+    prefix: words that its command line begins with, of a program that becomes ours.
+    """
     with supervisor.listen("127.0.0.1", 0) as listener:
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         child = Child(
             title, ["serve", "--supervised", str(listener.fileno())], environment(settings), listener.fileno()
         )
+        child.command[:0] = prefix
         child.start()
         try:
             await asyncio.to_thread(supervisor.wait_ready, child, base)
@@ -358,4 +362,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "REDIS_URL": settings.redis_url or "",
         "SESSION_SOCKETS_MAX": str(settings.session_sockets_max),
         "ADDRESS_SOCKETS_MAX": str(settings.address_sockets_max),
+        "LOG_LEVEL": settings.log_level,
+        "DRAIN_S": str(settings.drain_s),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": settings.otlp_endpoint or "",
     }

@@ -43,6 +43,7 @@ class Flow:
     """The seeded requests of one client. Orders furthest from the other side are cancelled first: they still rest."""
 
     seed: int
+    resting_max: int = 0  # with that many of its own in the book a client cancels first; 0: it never does
     resting: list[tuple[int, str]] = field(default_factory=list)  # heap of (-ticks away, order)
     chance: random.Random = field(init=False)
 
@@ -52,7 +53,8 @@ class Flow:
     def next(self) -> Ask:
         dice, is_buy = self.chance.random(), self.chance.random() < 0.5
         side, quantity = "BUY" if is_buy else "SELL", str(self.chance.randint(1, QUANTITY_MAX))
-        if dice >= RESTING + CROSSING and self.resting:
+        is_full = self.resting_max and len(self.resting) >= self.resting_max
+        if (is_full or dice >= RESTING + CROSSING) and self.resting:
             return Ask("cancel", "", "", "", heappop(self.resting)[1])
         if RESTING <= dice < RESTING + CROSSING:
             return Ask("crossing", side, euros(MIDDLE + LEVELS if is_buy else MIDDLE - LEVELS), quantity)

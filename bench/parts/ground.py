@@ -69,6 +69,8 @@ class Ground:
             "CARBONDESK_HOME": str(self.home),
             "HOST": "127.0.0.1",
             "ADDRESS_SOCKETS_MAX": "100000",
+            "SESSION_REQUESTS_PER_S": "100000",
+            "ADDRESS_REQUESTS_PER_S": "100000",
         }
 
 
@@ -233,7 +235,7 @@ def processes_of(
             environment = {**ground.environment, "PORT": str(port)}
             processes.append(subprocess.Popen([sys.executable, *filled], env=environment, stdout=subprocess.DEVNULL))
             ports.append(port)
-            _wait_ready(processes[-1], f"http://127.0.0.1:{port}{probe}")
+            wait_ready(processes[-1], f"http://127.0.0.1:{port}{probe}")
         yield processes, ports
     finally:
         for process in processes:
@@ -242,7 +244,7 @@ def processes_of(
             process.wait(STOP_WAIT_S)
 
 
-def _wait_ready(process: subprocess.Popen[bytes], url: str) -> None:
+def wait_ready(process: subprocess.Popen[bytes], url: str) -> None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     ends_at = time.monotonic() + READY_WAIT_S
     while time.monotonic() < ends_at:

@@ -26,13 +26,18 @@ ANSWER = (
     f"{{ ticketId errors {{ code message field details }} order {{ {ORDER} }}"
     " trades { id price quantity notional takerSide ticketId } }"
 )
+BRIEF = "{ ticketId errors { code } order { id status } trades { id } }"  # what a light client asks for
 PLACE = f"mutation($input: PlaceOrderInput!) {{ placeOrder(input: $input) {ANSWER} }}"
 CANCEL = f"mutation($id: ID!) {{ cancelOrder(id: $id) {ANSWER} }}"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do. tokens: (resting, crossing) of each client; ports are taken in turn; seconds follow the warm-up."""
+    """What to do. tokens: (resting, crossing) of each client; ports are taken in turn; seconds follow the warm-up.
+
+    rate: answers a second of all clients together, 0 for as many as there are; resting_max: as in Flow;
+    window: so many seconds are summed up and printed at a time, 0 for all of it at the end; light: ask for little.
+    """
 
     path: str
     ports: list[int]
@@ -40,6 +45,10 @@ class Plan:
     seconds: float
     warm_up: float
     seed: int
+    rate: float = 0.0
+    resting_max: int = 0
+    window: float = 0.0
+    light: bool = False
 
 
 @dataclass(slots=True)
@@ -75,26 +84,38 @@ class Client(asyncio.Protocol):
 
     def __init__(self, plan: Plan, index: int, tally: Tally, ends_at: float, counts_from: float) -> None:
         self.plan, self.tally, self.ends_at, self.counts_from = plan, tally, ends_at, counts_from
-        self.flow = Flow(plan.seed * 1_000 + index)
+        self.flow = Flow(plan.seed * 1_000 + index, plan.resting_max)
+        self.every = len(plan.tokens) / plan.rate if plan.rate else 0.0
+        self.next_at = time.perf_counter() + self.every * index / len(plan.tokens)
         head = (
             f"POST {plan.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nContent-Type: application/json\r\n"
         )
         self.heads = [
             f"{head}Authorization: Bearer {token}\r\nContent-Length: ".encode() for token in plan.tokens[index]
         ]
-        self.place = b'{"query":' + orjson.dumps(PLACE) + b',"variables":{"input":'
-        self.cancel = b'{"query":' + orjson.dumps(CANCEL) + b',"variables":{"id":'
+        place, cancel = (document.replace(ANSWER, BRIEF) if plan.light else document for document in (PLACE, CANCEL))
+        self.place = b'{"query":' + orjson.dumps(place) + b',"variables":{"input":'
+        self.cancel = b'{"query":' + orjson.dumps(cancel) + b',"variables":{"id":'
         self.buffer = bytearray()
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
-        self.send()
+        self.send_in_time()
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.done.done():
             self.tally.faults.append(f"connection lost: {error!r}")
             self.done.set_result(None)
+
+    def send_in_time(self) -> None:
+        """Send now, or when it is time to; a client that is late does not hurry to catch up."""
+        if not self.every:
+            self.send()
+            return
+        now = time.perf_counter()
+        self.next_at = max(now, self.next_at + self.every)
+        asyncio.get_running_loop().call_later(self.next_at - now, self.send)
 
     def send(self) -> None:
         self.ask = ask = self.flow.next()
@@ -122,7 +143,7 @@ class Client(asyncio.Protocol):
         self.buffer.clear()
         self.answered(self.ask, head, body)
         if now < self.ends_at:
-            self.send()
+            self.send_in_time()
         else:
             self.done.set_result(None)
             self.transport.close()
@@ -156,9 +177,21 @@ async def run(plan: Plan) -> Tally:
     clients = [Client(plan, index, tally, ends_at, counts_from) for index in range(len(plan.tokens))]
     for index, client in enumerate(clients):
         await loop.create_connection(lambda client=client: client, "127.0.0.1", plan.ports[index % len(plan.ports)])  # type: ignore[misc]
+    summing = asyncio.create_task(sum_up(tally, plan.window)) if plan.window else None
     await asyncio.gather(*(client.done for client in clients))
+    if summing:
+        summing.cancel()
     tally.seconds = time.perf_counter() - counts_from
     return tally
+
+
+async def sum_up(tally: Tally, window: float) -> None:
+    """Print each window's latencies when it is over, and forget them."""
+    while True:
+        await asyncio.sleep(window)
+        sys.stdout.write(orjson.dumps(summary(tally.latencies)).decode() + "\n")
+        sys.stdout.flush()
+        tally.latencies.clear()
 
 
 if __name__ == "__main__":

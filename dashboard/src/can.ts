@@ -11,6 +11,13 @@ const ALLOWED = {
   'makers.read': ['ADMIN', 'ANALYST'],
   'tickets.read': ['ADMIN', 'ANALYST'],
   'payloads.read': ['ADMIN'],
+  'trades.read': ['ADMIN', 'ANALYST'],
+  'settings.read': ['ADMIN', 'ANALYST'],
+  'people.read': ['ADMIN'],
+  'operations.read': ['ADMIN'],
+  'desk.write': ['ADMIN'],
+  'own.trade': ['TRADER'],
+  'query.run': ['ADMIN', 'ANALYST'],
 } as const satisfies Record<string, readonly Role[]>
 
 export type Permission = keyof typeof ALLOWED

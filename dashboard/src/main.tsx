@@ -1,5 +1,4 @@
 import { localStorageColorSchemeManager, MantineProvider } from '@mantine/core'
-import { Notifications } from '@mantine/notifications'
 import { RouterProvider } from '@tanstack/react-router'
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
@@ -29,7 +28,6 @@ createRoot(root).render(
       defaultColorScheme="auto"
       colorSchemeManager={localStorageColorSchemeManager({ key: SCHEME_KEY })}
     >
-      <Notifications position="bottom-right" limit={4} />
       <Provider value={desk.client}>
         <RouterProvider router={router} />
       </Provider>

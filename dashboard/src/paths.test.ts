@@ -2,11 +2,8 @@ import { describe, expect, it } from 'vitest'
 import {
   only,
   parseSearch,
-  readBookSearch,
-  readTicketsSearch,
   returnPath,
   stringifySearch,
-  writeTicketsFilter,
 } from './paths'
 
 describe('addresses', () => {
@@ -15,38 +12,6 @@ describe('addresses', () => {
     expect(stringifySearch(search)).toBe('?action=MM_CREATED,MM_DELETED&from=2026-01-19T10:00:00Z&q=a+b%26c')
     expect(parseSearch(stringifySearch(search))).toEqual(search)
     expect(stringifySearch({ status: undefined, action: '' })).toBe('')
-  })
-
-  it('of the book name a certificate and a number of levels', () => {
-    expect(readBookSearch({})).toEqual({ certificateType: 'CEA', rows: undefined, ignored: [] })
-    expect(readBookSearch({ cert: 'eua', rows: '10' })).toEqual({ certificateType: 'EUA', rows: 10, ignored: [] })
-    expect(readBookSearch({ cert: 'XXX', rows: '7' })).toMatchObject({
-      certificateType: 'CEA',
-      rows: undefined,
-      ignored: ['rows=7', 'cert=XXX'],
-    })
-  })
-
-  it('of the tickets carry the filter, and name what they do not know', () => {
-    expect(readTicketsSearch({ status: 'FAILED', action: 'MM_CREATED,NOPE', ticket: 'tkt-2026-001234' })).toEqual({
-      status: 'FAILED',
-      actions: ['MM_CREATED'],
-      ticket: 'TKT-2026-001234',
-      ignored: ['action=NOPE'],
-    })
-    expect(readTicketsSearch({ status: 'FOO', ticket: '7' })).toMatchObject({
-      status: undefined,
-      ticket: undefined,
-      ignored: ['ticket=7', 'status=FOO'],
-    })
-  })
-
-  it('write only what filters', () => {
-    expect(writeTicketsFilter({ status: undefined, actions: [] })).toEqual({})
-    expect(writeTicketsFilter({ status: 'SUCCESS', actions: ['USER_LOGIN', 'USER_LOGOUT'] })).toEqual({
-      status: 'SUCCESS',
-      action: 'USER_LOGIN,USER_LOGOUT',
-    })
   })
 
   it('keep only text under known names', () => {

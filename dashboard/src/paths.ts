@@ -1,13 +1,11 @@
 import type { introspection } from './graphql-env'
 
-type Enum<Name extends 'CertificateType' | 'ActionType' | 'TicketStatus'> = introspection['types'][Name]['enumValues']
+type Enum<Name extends 'CertificateType' | 'ActionType' | 'EntityType'> = introspection['types'][Name]['enumValues']
 export type CertificateType = Enum<'CertificateType'>
 export type ActionType = Enum<'ActionType'>
-export type TicketStatus = Enum<'TicketStatus'>
+export type EntityType = Enum<'EntityType'>
 
 export const CERTIFICATE_TYPES = ['CEA', 'EUA'] as const satisfies readonly CertificateType[]
-export const BOOK_ROWS = [10, 20] as const
-export const TICKET_STATUSES = ['SUCCESS', 'FAILED'] as const satisfies readonly TicketStatus[]
 
 /** Every action, under the heading it is looked for. A missing one is a type error below. */
 export const ACTION_TYPES = {
@@ -30,63 +28,16 @@ type Listed = (typeof ACTION_TYPES)[keyof typeof ACTION_TYPES][number]
 const everyActionIsListed: [Exclude<ActionType, Listed>] extends [never] ? true : never = true
 void everyActionIsListed
 
-const ACTIONS: readonly ActionType[] = Object.values(ACTION_TYPES).flat()
-const TICKET_ID = /^TKT-\d{4}-\d{6,}$/
+export const ACTIONS: readonly ActionType[] = Object.values(ACTION_TYPES).flat()
+export const ENTITY_TYPES = [
+  'USER', 'SESSION', 'MARKET_MAKER', 'ORDER', 'TRADE', 'ASSET_TRANSACTION', 'DEPOSIT', 'KYC_DOCUMENT', 'CERTIFICATE', 'SETTINGS',
+] as const satisfies readonly EntityType[]
+export const TICKET_ID = /^TKT-\d{4}-\d{6,}$/
 
 /** A query string as it stands in the address: one text per name. */
 export type Search = Record<string, string | undefined>
-export type BookSearch = { cert?: string | undefined; rows?: string | undefined }
-export type TicketsSearch = { status?: string | undefined; action?: string | undefined; ticket?: string | undefined }
+export type QuerySearch = { id?: string | undefined; q?: string | undefined }
 export type LoginSearch = { to?: string }
-
-export interface BookState {
-  certificateType: CertificateType
-  /** Undefined: as many as the screen has room for. */
-  rows: (typeof BOOK_ROWS)[number] | undefined
-  ignored: string[]
-}
-
-export interface TicketsState {
-  status: TicketStatus | undefined
-  actions: readonly ActionType[]
-  ticket: string | undefined
-  ignored: string[]
-}
-
-/** Read what an address of the order book asks for; what makes no sense is named, never obeyed. */
-export function readBookSearch(search: BookSearch): BookState {
-  const ignored: string[] = []
-  const wantedRows = pick(search, 'rows', BOOK_ROWS.map(String), ignored)
-  return {
-    certificateType: pick(search, 'cert', CERTIFICATE_TYPES, ignored) ?? 'CEA',
-    rows: BOOK_ROWS.find((rows) => String(rows) === wantedRows),
-    ignored,
-  }
-}
-
-/** Read what an address of the ticket list asks for. */
-export function readTicketsSearch(search: TicketsSearch): TicketsState {
-  const ignored: string[] = []
-  const named = search.action?.split(',').filter(Boolean) ?? []
-  const actions = ACTIONS.filter((action) => named.includes(action))
-  ignored.push(...named.filter((name) => !isAction(name)).map((name) => `action=${name}`))
-  const ticket = search.ticket?.trim().toUpperCase()
-  if (ticket !== undefined && !TICKET_ID.test(ticket)) ignored.push(`ticket=${search.ticket}`)
-  return {
-    status: pick(search, 'status', TICKET_STATUSES, ignored),
-    actions,
-    ticket: ticket !== undefined && TICKET_ID.test(ticket) ? ticket : undefined,
-    ignored,
-  }
-}
-
-/** Write a filter of the ticket list into an address; what is empty leaves no trace. */
-export function writeTicketsFilter(filter: Pick<TicketsState, 'status' | 'actions'>): TicketsSearch {
-  return {
-    ...(filter.status && { status: filter.status }),
-    ...(filter.actions.length > 0 && { action: filter.actions.join(',') }),
-  }
-}
 
 /** Take a query string apart. The last of a repeated name wins. */
 export function parseSearch(text: string): Search {
@@ -107,12 +58,18 @@ export function only<Name extends string>(search: Record<string, unknown>, ...na
   return kept
 }
 
+/** Keep whatever is text, known or not: a link that is passed on loses nothing. */
+export function texts(search: Record<string, unknown>): Search {
+  return Object.fromEntries(Object.entries(search).filter((pair): pair is [string, string] => typeof pair[1] === 'string'))
+}
+
 /** Give the address to go to after signing in: a path of ours, never another site. */
 export function returnPath(to: string | undefined): string {
   return to && /^\/(?![/\\])/.test(to) && !to.startsWith('/login') ? to : '/'
 }
 
-function pick<Value extends string>(
+/** Read one of some values; another one is named as ignored. */
+export function pick<Value extends string>(
   search: Search,
   name: string,
   values: readonly Value[],
@@ -122,8 +79,4 @@ function pick<Value extends string>(
   const value = values.find((known) => known === text?.toUpperCase())
   if (text && value === undefined) ignored.push(`${name}=${text}`)
   return value
-}
-
-function isAction(name: string): name is ActionType {
-  return (ACTIONS as readonly string[]).includes(name)
 }

@@ -426,7 +426,16 @@ READS = {
     "user": '{ user(id: "x") { id } }',
     "deposits": "{ deposits { nodes { id } } }",
     "sessions": "{ sessions { id } }",
+    "operations": "{ operations { schemaState } }",
     "settings": "{ settings { publicMarketData } }",
+    "candles": '{ candles(certificateType: CEA, bucket: DAY, from: "2026-01-01T00:00:00Z",'
+    ' to: "2026-02-01T00:00:00Z") { open } }',
+    "balancesAsOf": '{ balancesAsOf(userId: "x", at: "2026-01-01T00:00:00Z") { available } }',
+    "transactions": "{ transactions { nodes { id } } }",
+    **{
+        f"aggregate{noun}": f"{{ aggregate{noun}(groupBy: []) {{ hasMore groups {{ count }} }} }}"
+        for noun in ("Tickets", "Trades", "Orders", "Transactions")
+    },
     "ticketStats": "{ ticketStats { totalActions } }",
     "attempt": '{ attempt(idempotencyKey: "k", mutation: "placeOrder") { ticketId } }',
 }
@@ -451,7 +460,7 @@ def test_every_root_field_carries_a_policy() -> None:
     assert {name: one.policy for name, one in DECLARED.items()}.keys() == built.mutation_type.fields.keys()
     assert len(get_object_definition(Mutation, strict=True).fields) == len(DECLARED)
     assert [name for name, policy in policies(Query).items() if policy is Policy.ANYONE] == ["me"]
-    public = {"certificates", "orderBook", "trades"}
+    public = {"candles", "certificates", "orderBook", "trades"}
     assert {name for name, policy in policies(Query).items() if policy is Policy.PUBLIC} == public
     assert {name for name, policy in policies(Subscription).items() if policy is Policy.PUBLIC} == {
         "orderBook", "orderBookChanges", "trades"

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api import exports
-from api.exports import csv_line, defused
+from api.cells import NUMBER, csv_line, defused
 from api.settings import Settings
 from tests.world import PASSWORD, Api, Trader
 
@@ -248,7 +248,7 @@ async def cursors(api: Api, count: int) -> bool:
     async with asyncio.timeout(10):
         while True:
             (row,) = await api.sql(
-                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'carbondesk-read'"
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'carbondesk-export'"
                 " AND datname = current_database() AND state LIKE 'idle in transaction%'"
             )
             if row["count"] == count:
@@ -287,7 +287,7 @@ def test_any_line_is_read_back_and_holds_no_formula(cells: list[str]) -> None:
     assert read == [defused(cell) for cell in cells]
     for cell in read:
         assert cell[:1] not in ("=", "@", "\t", "\r")
-        assert cell[:1] not in ("+", "-") or exports.NUMBER.fullmatch(cell)
+        assert cell[:1] not in ("+", "-") or NUMBER.fullmatch(cell)
 
 
 @pytest.fixture(scope="module", autouse=True)

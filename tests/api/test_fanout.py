@@ -18,7 +18,7 @@ from api.settings import Settings
 from api.socket import PROTOCOL
 from tests.frames import SECONDS_MAX, closed, receive
 from tests.ladders import CHANGES, Follower
-from tests.watching import following, until
+from tests.watching import figures_in, following, until
 from tests.world import PASSWORD, Api, serving
 
 PROMISE_S = 5.0
@@ -53,8 +53,7 @@ async def end_of(connection: ClientConnection, operation_id: str) -> dict[str, A
 
 async def metrics(api: Api) -> dict[str, int]:
     async with httpx.AsyncClient() as http:
-        lines = (await http.get(api.url.replace("/graphql", "/metrics"))).text.splitlines()
-    return {name.removeprefix("carbondesk_"): int(value) for name, value in map(str.split, lines)}
+        return figures_in((await http.get(api.url.replace("/graphql", "/metrics"))).text)
 
 
 async def until_metrics(api: Api, **wanted: int) -> None:

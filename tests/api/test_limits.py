@@ -20,6 +20,7 @@ from api.limits import (
     REPEATS_MAX,
     ROOT_FIELDS_MAX,
     TOKENS_MAX,
+    Known,
     Remembered,
     excess_of,
 )
@@ -218,7 +219,7 @@ async def test_strangers_cannot_push_out_what_people_use() -> None:
 
 def test_the_memory_is_bounded_in_number_and_in_text() -> None:
     memory = Remembered()
-    document = parse("{ a }")
+    document = Known(parse("{ a }"))
     for number in range(DOCUMENTS_REMEMBERED_MAX + 10):
         memory.keep(SCHEMA._schema, str(number), document)
     assert len(memory.documents) == DOCUMENTS_REMEMBERED_MAX

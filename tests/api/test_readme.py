@@ -78,6 +78,9 @@ async def answer(api: Api, document: str, tokens: dict[str, str]) -> dict[str, A
     answered: dict[str, Any] = response.json()
     assert response.status_code == 200
     assert "errors" not in answered, answered
+    assert answered["extensions"].pop("cost")  # of every answer; the README leaves it out
+    if not answered["extensions"]:
+        del answered["extensions"]
     return answered
 
 

@@ -1,14 +1,20 @@
 """Who sees what."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
 from .conftest import Desk
 
-ENTRIES = {
-    "ADMIN": ["Market makers", "Market orders", "Logging"],
-    "ANALYST": ["Market makers", "Market orders", "Logging"],
-    "TRADER": ["Market"],
+MARKET = ["Market makers", "Market orders"]
+LOGGING: list[str | re.Pattern[str]] = ["Overview", "All tickets", "MM actions", re.compile(r"^Failed\d*$"), "Search"]
+PEOPLE = ["Users", "Identity checks", "Deposits"]
+RULES = ["Trades & settlement", "Settings"]
+ENTRIES: dict[str, list[str | re.Pattern[str]]] = {
+    "ADMIN": [*MARKET, *LOGGING, *PEOPLE, *RULES, "Operations", "Query"],
+    "ANALYST": [*MARKET, *LOGGING, *RULES, "Query"],
+    "TRADER": ["Market", "Trading"],
 }
 
 

@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from api.socket import PROTOCOL
 from tests.faults.market import Market, Told
 from tests.ladders import CHANGES, Follower, books_of
+from tests.watching import figures_in
 from tests.world import CANCEL_ORDER, PLACE_ORDER, Trader
 
 WAIT_S_MAX = 10.0
@@ -167,8 +168,7 @@ async def journal(market: Market) -> dict[int, str]:
 async def metrics(market: Market, at: int) -> dict[str, int]:
     """Return what a process counts."""
     async with market.session.get(market.served[at].url.replace("/graphql", "/metrics")) as response:
-        lines = (await response.text()).splitlines()
-    return {name.removeprefix("carbondesk_"): int(value) for name, value in map(str.split, lines)}
+        return figures_in(await response.text())
 
 
 async def left_nothing(market: Market, before: list[dict[str, int]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -151,11 +151,15 @@ def heads(token: str) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def market_of(settings: Settings, count: int) -> AsyncIterator[Market]:
-    """Start so many API processes; end them afterwards. Locks are taken in one order, so there was no deadlock."""
+async def market_of(settings: Settings, count: int, prefix: Sequence[str] = ()) -> AsyncIterator[Market]:
+    """Start so many API processes; end them afterwards. Locks are taken in one order, so there was no deadlock.
+
+    prefix: words that their command lines begin with.
+    """
     assert settings.database_url is not None
     async with contextlib.AsyncExitStack() as stack:
-        served = [await stack.enter_async_context(serving_apart(settings, f"API {at}")) for at in range(count)]
+        starting = [stack.enter_async_context(serving_apart(settings, f"API {at}", prefix)) for at in range(count)]
+        served = await asyncio.gather(*starting)
         api = await stack.enter_async_context(contextlib.aclosing(Api(served[0].url, settings.database_url)))
         await api.create_admin()
         session = await stack.enter_async_context(

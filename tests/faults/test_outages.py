@@ -7,7 +7,6 @@ book that was committed, and how old it is can be seen.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
@@ -29,6 +28,7 @@ from tests.faults.crowd import (
     watching,
     within,
 )
+from tests.faults.harm import until_revived
 from tests.faults.market import Market, market_of
 from tests.redis_server import RedisServer, free_port
 from tests.sizes import CROWD
@@ -135,7 +135,6 @@ async def test_postgresql_restarted_leaves_every_watcher_right_and_saying_how_ol
                 for task in trading:
                     task.cancel()
                 await asyncio.gather(*trading, return_exceptions=True)
-                await reconnected(apart)
                 took = await right(apart, followers, RIGHT_AGAIN_S)
                 await within(
                     RIGHT_AGAIN_S, lambda: all(one.follower.at > stood[0][0] for one in followers), "fresh again"
@@ -145,17 +144,3 @@ async def test_postgresql_restarted_leaves_every_watcher_right_and_saying_how_ol
             await apart.verify()
     with capsys.disabled():
         print(f"\n[right {took:.2f} s after trading ended, {time.monotonic() - back:.1f} s after the start]", end=" ")  # noqa: T201
-
-
-async def until_revived(servers: embedded.Servers) -> None:
-    """Start the killed server again, as the supervisor does."""
-    async with asyncio.timeout(20):
-        while not await asyncio.to_thread(servers.revive):  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.1)
-
-
-async def reconnected(market: Market) -> None:
-    """Open the owner's connection anew: the old one ended with the server."""
-    with contextlib.suppress(Exception):
-        await market.api.aclose()
-    market.api._connection = None

@@ -1,55 +1,47 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { BookFeed, checksumOf, levelKey, type Book } from './book'
+import { BookFeed, type BookEvent } from './book'
 import type { Sink } from './connection'
-import { crc32 } from './crc32'
+import { changed, checksumOf, levelKey, wholeOf, type Levels, type SentLevel } from './levels'
 
-const level = (price: string, quantity: string) => ({ price, quantity, orderCount: 1, cumulativeQuantity: quantity })
-
-function bookAt(sequence: number, bid = '100', ask = '50'): Book {
-  const bids = [level('25.49', bid), level('25.48', '200')]
-  const asks = [level('25.51', ask)]
-  return {
-    certificateType: 'CEA',
-    sequence,
-    bids,
-    asks,
-    bestBid: '25.49',
-    bestAsk: '25.51',
-    spread: '0.02',
-    lastPrice: '25.50',
-    checksum: checksumOf({ bids, asks }),
-    at: '2026-01-19T10:00:00.000000Z',
-  }
-}
-
-describe('the checksum', () => {
-  it('is CRC-32 as IEEE 802.3 defines it', () => {
-    expect(crc32('123456789')).toBe(0xcbf43926)
-    expect(crc32('')).toBe(0)
-  })
-
-  it('covers the best ten of each side as the contract writes them', () => {
-    const side = Array.from({ length: 12 }, (_, at) => level(`1.${at}`, '1'))
-    const ten = side.slice(0, 10)
-    const text = ten.map(({ price }) => `b:${price}:1;`).join('') + ten.map(({ price }) => `a:${price}:1;`).join('')
-    expect(checksumOf({ bids: side, asks: side })).toBe(crc32(text))
-  })
-})
+const level = (price: string, quantity: string): SentLevel => ({ price, quantity, orderCount: 1 })
+const SENT = { bids: [level('25.49', '100'), level('25.48', '200')], asks: [level('25.51', '50')] }
+type Change = SentLevel & { side: 'BUY' | 'SELL' }
 
 describe('the feed of a book', () => {
-  let sinks: Sink<Book>[]
+  let sinks: Sink<BookEvent>[]
+  let resumed: (number | null)[]
   let stopped: number
+  let reconnects: number
   let feed: BookFeed
   let leave: () => void
-  const newest = () => sinks.at(-1) as Sink<Book>
+  let server: Levels // the book as the server has it
+  const newest = () => sinks.at(-1) as Sink<BookEvent>
+  const at = () => new Date(Date.now()).toISOString().replace('Z', '000Z')
+
+  const snapshot = (sequence: number) => {
+    server = wholeOf(SENT)
+    newest().next({ __typename: 'OrderBookSnapshot', reason: 'SUBSCRIBED', book: { ...SENT, sequence, checksum: checksumOf(SENT), at: at() } })
+  }
+  const delta = (sequence: number, changes: Change[], part: Partial<{ previousSequence: number; checksum: number }> = {}) => {
+    server = changed(server, changes)
+    newest().next({ __typename: 'OrderBookDelta', sequence, previousSequence: sequence - 1, checksum: checksumOf(server), at: at(), changes, ...part })
+  }
+  const heartbeat = (sequence: number, instant = at()) => newest().next({ __typename: 'OrderBookHeartbeat', sequence, at: instant })
+  const bid = (price: string, quantity: string): Change => ({ side: 'BUY', ...level(price, quantity) })
 
   beforeEach(() => {
     vi.useFakeTimers()
     sinks = []
+    resumed = []
     stopped = 0
-    feed = new BookFeed((sink) => {
-      sinks.push(sink)
-      return () => (stopped += 1)
+    reconnects = 0
+    feed = new BookFeed({
+      follow: (after) => (sink) => {
+        resumed.push(after())
+        sinks.push(sink)
+        return () => (stopped += 1)
+      },
+      reconnect: () => (reconnects += 1),
     })
     leave = feed.subscribe(() => undefined)
   })
@@ -59,88 +51,166 @@ describe('the feed of a book', () => {
     vi.useRealTimers()
   })
 
-  it('shows a book at once and counts it', () => {
-    newest().next(bookAt(7))
-    expect(feed.read()).toMatchObject({ phase: 'live', events: 1, faults: 0, book: { sequence: 7 } })
+  it('connects, waits for the whole book, and is live with it', () => {
+    expect(feed.read().phase).toBe('connecting')
+    heartbeat(7)
+    vi.advanceTimersByTime(100)
+    expect(feed.read().phase).toBe('snapshot')
+    snapshot(7)
+    vi.advanceTimersByTime(100)
+    expect(feed.read()).toMatchObject({ phase: 'live', gaps: 0, book: { sequence: 7, bestBid: '25.49', bestAsk: '25.51', spread: '0.02' } })
+  })
+
+  it('takes changes in order and knows the levels by them', () => {
+    snapshot(7)
+    delta(8, [bid('25.50', '5')])
+    delta(9, [bid('25.49', '0')])
+    vi.advanceTimersByTime(100)
+    expect(feed.read()).toMatchObject({ phase: 'live', book: { sequence: 9, bestBid: '25.50' } })
+    expect(feed.read().book?.bids.map(({ price }) => price)).toEqual(['25.50', '25.48'])
   })
 
   it('publishes at most ten times a second, always the newest', () => {
+    snapshot(0)
     let published = 0
     const forget = feed.subscribe(() => (published += 1))
     for (let sequence = 1; sequence <= 50; sequence += 1) {
-      newest().next(bookAt(sequence))
+      delta(sequence, [bid('25.49', String(100 + sequence))])
       vi.advanceTimersByTime(20)
     }
     vi.advanceTimersByTime(100)
     expect(published).toBeLessThanOrEqual(11)
-    expect(feed.read().book?.sequence).toBe(50)
-    expect(feed.read().events).toBe(50)
+    expect(feed.read().book).toMatchObject({ sequence: 50, bids: [{ quantity: '150' }, {}] })
     forget()
   })
 
   it('marks the levels whose quantity changed, and which way', () => {
-    newest().next(bookAt(1))
+    snapshot(1)
     vi.advanceTimersByTime(200)
-    newest().next(bookAt(2, '130', '20'))
+    delta(2, [bid('25.49', '130'), { side: 'SELL', ...level('25.51', '20') }])
+    vi.advanceTimersByTime(100)
     const { flashes } = feed.read()
     expect(flashes.get(levelKey('bid', '25.49'))?.direction).toBe('up')
     expect(flashes.get(levelKey('ask', '25.51'))?.direction).toBe('down')
     expect(flashes.has(levelKey('bid', '25.48'))).toBe(false)
   })
 
-  it('is stale after eight seconds of silence and live again with the next book', () => {
-    newest().next(bookAt(1))
-    vi.advanceTimersByTime(7_999)
+  it('asks for the whole book again after a gap, and keeps the old one until it is here', () => {
+    snapshot(1)
+    delta(3, [bid('25.50', '1')], { previousSequence: 2 })
+    expect(feed.read()).toMatchObject({ phase: 'resync', gaps: 1, book: { sequence: 1, bestBid: '25.49' } })
+    vi.advanceTimersByTime(1)
+    expect([sinks.length, resumed]).toEqual([2, [null, null]])
+    heartbeat(5)
+    vi.advanceTimersByTime(100)
+    expect(feed.read().phase).toBe('resync')
+    snapshot(5)
+    vi.advanceTimersByTime(100)
+    expect(feed.read()).toMatchObject({ phase: 'live', book: { sequence: 5 } })
+  })
+
+  it('never shows a book that is not the one its checksum names, nor a crossed one', () => {
+    snapshot(1)
+    delta(2, [bid('25.50', '1')], { checksum: 1 })
+    expect(feed.read()).toMatchObject({ gaps: 1, phase: 'resync', book: { sequence: 1, bestBid: '25.49' } })
+    vi.advanceTimersByTime(1)
+    snapshot(2)
+    delta(3, [bid('25.51', '1')])
+    expect(feed.read()).toMatchObject({ gaps: 2, phase: 'resync' })
+    expect(feed.read().book?.bestBid).toBe('25.49')
+  })
+
+  it('knows from heartbeats that it misses something', () => {
+    snapshot(1)
+    heartbeat(3)
+    expect(feed.read().gaps).toBe(0) // it may still be on its way
+    vi.advanceTimersByTime(1_000)
+    heartbeat(3)
+    expect(feed.read()).toMatchObject({ gaps: 1, phase: 'resync' })
+  })
+
+  it('says that the feed is unstable after more than three gaps in a minute, and asks more slowly', () => {
+    for (let gap = 1; gap <= 4; gap += 1) {
+      snapshot(1)
+      delta(9, [], { previousSequence: 8 })
+      if (gap < 4) vi.advanceTimersByTime(1)
+    }
+    expect(feed.read()).toMatchObject({ gaps: 4, isUnstable: true, problem: { code: 'UNSTABLE_FEED' } })
+    const asked = sinks.length
+    vi.advanceTimersByTime(900)
+    expect(sinks).toHaveLength(asked)
+    vi.advanceTimersByTime(100)
+    expect(sinks).toHaveLength(asked + 1)
+  })
+
+  it('stays live through a quiet market, by its heartbeats', () => {
+    snapshot(1)
+    for (let second = 0; second < 20; second += 1) {
+      vi.advanceTimersByTime(1_000)
+      heartbeat(1)
+    }
+    expect(feed.read()).toMatchObject({ phase: 'live', gaps: 0 })
+  })
+
+  it('is stale after two and a half seconds of silence, reconnects after eight, and is live again with the next event', () => {
+    snapshot(1)
+    vi.advanceTimersByTime(2_499)
     expect(feed.read().phase).toBe('live')
     vi.advanceTimersByTime(1)
-    expect(feed.read().phase).toBe('stale')
-    expect(feed.read().book?.sequence).toBe(1)
-    newest().next(bookAt(1))
+    expect(feed.read()).toMatchObject({ phase: 'stale', book: { sequence: 1 } })
+    vi.advanceTimersByTime(5_500)
+    expect(reconnects).toBe(1)
+    heartbeat(1)
     vi.advanceTimersByTime(100)
     expect(feed.read().phase).toBe('live')
   })
 
-  it('starts the stream again after sixteen seconds of silence', () => {
-    newest().next(bookAt(1))
-    vi.advanceTimersByTime(16_000)
-    expect(sinks).toHaveLength(2)
-    expect(stopped).toBe(1)
+  it('is stale when the server speaks but its database does not answer, and does not reconnect for it', () => {
+    snapshot(1)
+    const stopped = at()
+    for (let second = 0; second < 12; second += 1) {
+      vi.advanceTimersByTime(1_000)
+      heartbeat(1, stopped)
+    }
+    expect(feed.read().phase).toBe('stale')
+    expect(reconnects).toBe(0)
   })
 
-  it('throws a book with a false checksum away, keeps the true one as stale, and asks again', () => {
-    newest().next(bookAt(1))
-    newest().next({ ...bookAt(2), checksum: 1 })
-    expect(feed.read()).toMatchObject({ phase: 'stale', faults: 1, book: { sequence: 1 } })
-    vi.advanceTimersByTime(1_000)
-    expect(sinks).toHaveLength(2)
-    newest().next(bookAt(3))
+  it('keeps the book while the connection is away, and goes on from there', () => {
+    snapshot(4)
     vi.advanceTimersByTime(100)
-    expect(feed.read()).toMatchObject({ phase: 'live', problem: null, book: { sequence: 3 } })
-  })
-
-  it('throws a crossed book away', () => {
-    const crossed = { ...bookAt(2), asks: [level('25.49', '5')] }
-    newest().next({ ...crossed, checksum: checksumOf(crossed) })
-    expect(feed.read()).toMatchObject({ phase: 'down', faults: 1, book: null })
-  })
-
-  it('does not go back within one stream, but a new stream may start anywhere', () => {
-    newest().next(bookAt(9))
-    newest().next(bookAt(8))
-    expect(feed.read()).toMatchObject({ faults: 1, book: { sequence: 9 } })
-    vi.advanceTimersByTime(1_000)
-    newest().next(bookAt(3))
-    vi.advanceTimersByTime(100)
-    expect(feed.read()).toMatchObject({ phase: 'live', faults: 1, book: { sequence: 3 } })
-  })
-
-  it('keeps the last book while the connection is away', () => {
-    newest().next(bookAt(1))
     newest().down(undefined, true)
-    expect(feed.read()).toMatchObject({ phase: 'down', book: { sequence: 1 } })
+    expect(feed.read()).toMatchObject({ phase: 'reconnecting', book: { sequence: 4 } })
+    delta(5, [bid('25.50', '5')]) // by the same sink: the connection brings the stream back itself
+    vi.advanceTimersByTime(100)
+    expect(feed.read()).toMatchObject({ phase: 'live', gaps: 0, book: { sequence: 5 } })
   })
 
-  it('stops the stream when nobody looks', () => {
+  it('is refused for good when the server says so', () => {
+    newest().down({ code: 'FORBIDDEN', message: 'no', ticketId: undefined, retryable: false }, false)
+    expect(feed.read()).toMatchObject({ phase: 'refused', book: null, problem: { code: 'FORBIDDEN' } })
+  })
+
+  it('can be held still, and misses nothing meanwhile', () => {
+    snapshot(1)
+    vi.advanceTimersByTime(100)
+    feed.pause(true)
+    delta(2, [bid('25.50', '5')])
+    vi.advanceTimersByTime(200)
+    expect(feed.read().book?.sequence).toBe(1)
+    feed.pause(false)
+    expect(feed.read().book).toMatchObject({ sequence: 2, bestBid: '25.50' })
+  })
+
+  it('stops while nobody can see it, and resumes after what it has', () => {
+    snapshot(8)
+    feed.hide(true)
+    expect([stopped, feed.read().phase]).toEqual([1, 'stale'])
+    feed.hide(false)
+    expect(resumed).toEqual([null, 8])
+  })
+
+  it('stops when nobody looks', () => {
     leave()
     expect(stopped).toBe(1)
     leave = () => undefined

@@ -34,7 +34,7 @@ describe('the list of tickets', () => {
         asked.push(after)
         return Promise.resolve({ page: pages.shift() ?? page([]) })
       },
-      follow: (resume) => (given) => {
+      follow: (_, resume) => (given) => {
         resumeAfter = resume
         sink = given
         return () => undefined

@@ -31,12 +31,15 @@ export interface TicketsView<Row> {
   stream: 'connecting' | 'live' | 'down' | 'refused'
   hasMore: boolean
   loadingMore: boolean
+  /** When the newest page was asked for: what relative windows of time begin from. */
+  readAt: number
   problem: Problem | null
 }
 
 export interface TicketSource<Row> {
-  load: (after: string | undefined) => Promise<{ page: Page<Row> } | { problem: Problem }>
-  follow: (resumeAfter: () => string | undefined) => Follow<Row>
+  load: (after: string | undefined, readAt: number) => Promise<{ page: Page<Row> } | { problem: Problem }>
+  /** Without one the list stands still, oldest first, as far as it was read. */
+  follow?: ((readAt: number, resumeAfter: () => string | undefined) => Follow<Row>) | undefined
 }
 
 /** Keep a list of tickets: its first page by query, what follows by stream, and no ticket twice or never. */
@@ -58,6 +61,7 @@ export class TicketFeed<Row extends Entry> extends Store<TicketsView<Row>> {
       stream: 'connecting',
       hasMore: false,
       loadingMore: false,
+      readAt: Date.now(),
       problem: null,
     })
     this.#source = source
@@ -80,7 +84,8 @@ export class TicketFeed<Row extends Entry> extends Store<TicketsView<Row>> {
     this.#stop?.()
     this.#held.clear()
     if (this.read().rows.length === 0) this.#change({ phase: 'loading', problem: null })
-    const answer = await this.#source.load(undefined)
+    const readAt = Date.now()
+    const answer = await this.#source.load(undefined, readAt)
     if (run !== this.#run) return
     if ('problem' in answer) {
       this.#change({ phase: 'failed', problem: answer.problem })
@@ -88,7 +93,7 @@ export class TicketFeed<Row extends Entry> extends Store<TicketsView<Row>> {
     }
     const { rows, endCursor, hasNextPage } = answer.page
     this.#endCursor = endCursor ?? undefined
-    this.#change({ phase: 'ready', rows, pending: [], fresh: new Set(), hasMore: hasNextPage, loadingMore: false, problem: null })
+    this.#change({ phase: 'ready', rows, pending: [], fresh: new Set(), hasMore: hasNextPage, loadingMore: false, readAt, problem: null })
     this.#listen()
   }
 
@@ -98,7 +103,7 @@ export class TicketFeed<Row extends Entry> extends Store<TicketsView<Row>> {
     if (!view.hasMore || view.loadingMore || view.phase !== 'ready') return
     const run = this.#run
     this.#change({ loadingMore: true, problem: null })
-    const answer = await this.#source.load(this.#endCursor)
+    const answer = await this.#source.load(this.#endCursor, this.read().readAt)
     if (run !== this.#run) return
     if ('problem' in answer) {
       this.#change({ loadingMore: false, problem: answer.problem })
@@ -106,7 +111,7 @@ export class TicketFeed<Row extends Entry> extends Store<TicketsView<Row>> {
     }
     const { rows, endCursor, hasNextPage } = answer.page
     this.#endCursor = endCursor ?? undefined
-    this.#change({ rows: merge(this.read().rows, rows), hasMore: hasNextPage, loadingMore: false })
+    this.#change({ rows: this.#joined(this.read().rows, rows), hasMore: hasNextPage, loadingMore: false })
   }
 
   /** Hold the rows still, or let what arrived meanwhile in. */
@@ -123,8 +128,13 @@ export class TicketFeed<Row extends Entry> extends Store<TicketsView<Row>> {
     this.#change({ rows: merge(rows, pending), pending: [], fresh: add(fresh, pending) })
   }
 
+  // Without a stream rows come in the order of their pages.
+  #joined(rows: readonly Row[], older: readonly Row[]): Row[] {
+    return this.#source.follow ? merge(rows, older) : [...rows, ...older]
+  }
+
   #listen(): void {
-    this.#stop = this.#source.follow(() => this.#resumeAfter())({
+    this.#stop = this.#source.follow?.(this.read().readAt, () => this.#resumeAfter())({
       next: (row) => {
         if (this.read().stream !== 'live') this.#change({ stream: 'live' })
         this.#held.set(row.ticketId, row)

@@ -1,99 +1,129 @@
-import { SegmentedControl } from '@mantine/core'
-import { useMediaQuery } from '@mantine/hooks'
+import { Button } from '@mantine/core'
 import { getRouteApi } from '@tanstack/react-router'
-import { useAnswer } from '../client'
-import { formatAge, formatCount } from '../format'
-import { graphql } from '../graphql'
-import { useNow } from '../live/clock'
-import type { BookView } from '../live/book'
-import { BookSummary } from '../parts/BookSummary'
-import { Ladder } from '../parts/Ladder'
-import { useBook } from '../parts/useBook'
-import { BOOK_ROWS, CERTIFICATE_TYPES, readBookSearch } from '../paths'
-import { IgnoredNote, ProblemNote } from '../ui/Notes'
+import { useCallback, useMemo, useRef } from 'react'
+import { can } from '../can'
+import { useKeys } from '../keyboard'
+import { readBookSearch, writeStatuses, type BookSearch, type BookState, type OrderStatus } from '../marketPaths'
+import { BookPanel } from '../parts/BookPanel'
+import { DepthPanel } from '../parts/DepthPanel'
+import { MakerOrders } from '../parts/MakerOrders'
+import type { OrderFormHandle } from '../parts/OrderForm'
+import { SellForm } from '../parts/SellForm'
+import { TradesTape } from '../parts/TradesTape'
+import { useBookKeys } from '../parts/useBookKeys'
+import { byLevel, useLook, useMarket } from '../parts/useMarket'
+import { openOnly, useOrders } from '../parts/useOrders'
+import { usePerson } from '../parts/usePerson'
+import { WatchView } from '../parts/WatchView'
+import { Icon } from '../ui/icons'
+import { ButtonLink } from '../ui/links'
+import { IgnoredNote } from '../ui/Notes'
 import { Page, Panel } from '../ui/Page'
-import { StateMark, type Tone } from '../ui/Status'
+import { StateMark } from '../ui/Status'
 import styles from './MarketOrdersPage.module.css'
-
-const Certificates = graphql(`
-  query Certificates {
-    certificates { certificateType name tickSize lotSize referencePrice isHalted }
-  }
-`)
 
 const route = getRouteApi('/desk/market-orders')
 
-/** Watch the live order book of one certificate. */
+/** Watch a live book and place orders of market makers beside it. */
 export function MarketOrdersPage() {
-  const { certificateType, rows: wantedRows, ignored } = readBookSearch(route.useSearch())
-  const narrow = useMediaQuery('(max-width: 767px)', undefined, { getInitialValueInEffect: false })
-  const rows = wantedRows ?? (narrow ? 10 : 20)
+  const state = readBookSearch(route.useSearch())
   const navigate = route.useNavigate()
-  const view = useBook(certificateType)
-  const { data, problem, again } = useAnswer(Certificates, {})
-  const shown = view.book !== null && view.phase !== 'refused' // a passing fault must not push the book about
-  const certificate = data?.certificates.find((known) => known.certificateType === certificateType)
+  const go = useCallback(
+    (change: (old: BookSearch) => object, replace: boolean) => void navigate({ search: change, replace, resetScroll: false }),
+    [navigate],
+  )
+  const watch = useCallback(
+    (isWatching: boolean) => go((old) => ({ ...old, view: isWatching ? 'watch' : undefined }), false),
+    [go],
+  )
+  useKeys('Order book', [{ keys: 'w', does: state.isWatching ? 'Leave the watcher' : 'Watch both books', run: () => watch(!state.isWatching) }])
+  if (state.isWatching) return <WatchView state={state} leave={() => watch(false)} />
+  return <MarketDesk state={state} go={go} watch={() => watch(true)} />
+}
 
+interface DeskProps {
+  state: BookState
+  go: (change: (old: BookSearch) => object, replace: boolean) => void
+  watch: () => void
+}
+
+function MarketDesk({ state, go, watch }: DeskProps) {
+  const { certificateType, makerId, statuses, ignored } = state
+  const role = usePerson()?.role
+  const writes = can(role, 'desk.write')
+  const seesMakers = can(role, 'makers.read')
+  const { view, feed, trades, certificate } = useMarket(certificateType)
+  const [look, change] = useLook(state, go)
+  const form = useRef<OrderFormHandle>(null)
+  const filter = useMemo(
+    () => openOnly(seesMakers ? { hasMarketMaker: true, certificateType } : { certificateType }),
+    [seesMakers, certificateType],
+  )
+  const [open, openFeed] = useOrders(filter, true)
+  const mine = useMemo(() => byLevel(open.rows), [open.rows])
+  useBookKeys({ look, change, feed, form })
+
+  const setMaker = useCallback((id: string | undefined) => go((old) => ({ ...old, mm: id }), true), [go])
+  const setStatuses = useCallback((next: readonly OrderStatus[]) => go((old) => ({ ...old, status: writeStatuses(next) }), true), [go])
   return (
     <Page
       title={`${certificateType} order book`}
       section="Market orders"
       actions={
         <>
-          <BookAge view={view} />
-          <SegmentedControl
-            aria-label="Levels on each side"
-            size="xs"
-            data={BOOK_ROWS.map((count) => ({ value: String(count), label: `${count} levels` }))}
-            value={String(rows)}
-            onChange={(value) => void navigate({ search: (old) => ({ ...old, rows: value }), replace: true })}
-          />
-          <SegmentedControl
-            aria-label="Certificate"
-            data={[...CERTIFICATE_TYPES]}
-            value={certificateType}
-            onChange={(value) => void navigate({ search: (old) => ({ ...old, cert: value }) })}
-          />
+          {certificate?.isHalted && <StateMark tone="warn">Trading in {certificateType} is halted</StateMark>}
+          {role === 'TRADER' && (
+            <ButtonLink size="xs" to="/trading">
+              Trade
+            </ButtonLink>
+          )}
+          <Button size="xs" variant="default" leftSection={<Icon name="eye" size={15} />} onClick={watch}>
+            Watch both books
+          </Button>
         </>
       }
     >
       <IgnoredNote ignored={ignored} />
-      <div className={styles.notes}>
-        {certificate?.isHalted && <StateMark tone="warn">Trading in {certificateType} is halted</StateMark>}
-        {view.problem && !shown && <ProblemNote problem={view.problem} />}
-        {problem && !data && <ProblemNote problem={problem} again={again} />}
-      </div>
       <div className={styles.columns}>
-        <Panel className={styles.ladder}>
-          <Ladder key={certificateType} view={view} rows={rows} label={`${certificateType} order book`} />
-        </Panel>
-        <BookSummary view={view} certificate={certificate} />
+        <div className={styles.side}>
+          <BookPanel
+            look={look}
+            change={change}
+            view={view}
+            feed={feed}
+            certificate={certificate}
+            mine={mine}
+            trades={trades.rows}
+            choose={writes ? ({ price, total, whole }) => form.current?.fill(price, whole ? total : undefined) : undefined}
+            first={
+              writes && (
+                <Button size="xs" onClick={() => form.current?.focus()}>
+                  Place the first order
+                </Button>
+              )
+            }
+          />
+          {look.rows === 10 && <DepthPanel book={view.book} certificate={certificate} />}
+        </div>
+        <div className={styles.side}>
+          {writes && (
+            <SellForm
+              ref={form}
+              view={view}
+              certificate={certificate}
+              makerId={makerId}
+              changeMaker={setMaker}
+              placed={openFeed.put}
+            />
+          )}
+          <Panel label="Recent trades" className={styles.panel}>
+            <h2 className={styles.title}>Recent trades</h2>
+            <TradesTape view={trades} label={`Recent trades in ${certificateType}`} shown={30} />
+          </Panel>
+          {look.rows === 20 && <DepthPanel book={view.book} certificate={certificate} />}
+        </div>
       </div>
+      {seesMakers && <MakerOrders makerId={makerId} statuses={statuses} changeMaker={setMaker} changeStatuses={setStatuses} writes={writes} />}
     </Page>
-  )
-}
-
-const MARKS: Record<BookView['phase'], { tone: Tone; word: string }> = {
-  loading: { tone: 'quiet', word: 'Loading' },
-  live: { tone: 'ok', word: 'Live' },
-  stale: { tone: 'warn', word: 'Stale' },
-  down: { tone: 'warn', word: 'Interrupted' },
-  refused: { tone: 'fail', word: 'Refused' },
-}
-
-/** Say how old the book on the screen is: every live number shows its age. */
-function BookAge({ view: { phase, book, receivedAt } }: { view: BookView }) {
-  const now = useNow()
-  const { tone, word } = MARKS[phase]
-  return (
-    <span role="status" aria-label={`Book: ${word}`}>
-      <StateMark tone={tone}>
-        <span aria-hidden="true">
-          {word}
-          {book && ` · seq ${formatCount(book.sequence)}`}
-          {receivedAt !== null && ` · ${formatAge(now - receivedAt)}`}
-        </span>
-      </StateMark>
-    </span>
   )
 }

@@ -1,37 +1,41 @@
-import { Link, Outlet } from '@tanstack/react-router'
-import { can, type Permission } from '../can'
+import { UnstyledButton, useComputedColorScheme, useMantineColorScheme } from '@mantine/core'
+import { Link, Outlet, useRouter } from '@tanstack/react-router'
+import { lazy, Suspense, useState } from 'react'
 import { session } from '../client'
+import { useKeys } from '../keyboard'
 import { useStore } from '../live/store'
-import { Icon, type IconName } from '../ui/icons'
+import { zoneChoice } from '../preferences'
 import { Brand } from '../ui/Brand'
+import { Icon } from '../ui/icons'
+import { Allowed } from './Allowed'
 import { ConnectionBadge } from './ConnectionBadge'
 import { ConnectionStrip } from './ConnectionStrip'
 import { ExpiredDialog } from './ExpiredDialog'
+import { FirstRun } from './FirstRun'
+import { Navigation, PlaceTabs, useArea, useAreas } from './Navigation'
+import { NoticeBell } from './NoticeBell'
 import { SchemeToggle } from './SchemeToggle'
 import { ServerAway } from './ServerAway'
 import { UserMenu } from './UserMenu'
 import { WallClock } from './WallClock'
-import { usePerson } from './usePerson'
 import styles from './Shell.module.css'
 
-interface Entry {
-  to: '/market-makers' | '/market-orders' | '/logging/tickets'
-  label: string
-  icon: IconName
-  permission: Permission
-}
+const Palette = lazy(() => import('./Palette'))
+const KeyHelp = lazy(() => import('./KeyHelp'))
 
-const ENTRIES: readonly Entry[] = [
-  { to: '/market-makers', label: 'Market makers', icon: 'makers', permission: 'makers.read' },
-  { to: '/market-orders', label: 'Market orders', icon: 'book', permission: 'market.read' },
-  { to: '/logging/tickets', label: 'Logging', icon: 'tickets', permission: 'tickets.read' },
-]
+type Layer = 'palette' | 'keys'
 
 /** Frame the desk: where one is, whether what is shown is true now, and who one is. */
 export function Shell() {
   const { status } = useStore(session)
-  const person = usePerson()
-  if (status === 'unreachable') return <ServerAway />
+  return status === 'unreachable' ? <ServerAway /> : <Frame />
+}
+
+function Frame() {
+  const [layer, setLayer] = useState<Layer>()
+  const area = useArea()
+  useShellKeys(setLayer)
+  const close = () => setLayer(undefined)
   return (
     <div className={styles.shell}>
       <a href="#content" className={styles.skip}>
@@ -41,25 +45,50 @@ export function Shell() {
         <Link to="/" className={styles.brand} aria-label="Carbon Desk, home">
           <Brand />
         </Link>
+        <UnstyledButton className={styles.find} onClick={() => setLayer('palette')} aria-label="Jump to a page, a market maker or a ticket">
+          <Icon name="find" size={16} /> <span>Jump to…</span> <kbd>Ctrl K</kbd>
+        </UnstyledButton>
         <div className={styles.tools}>
           <ConnectionBadge />
           <WallClock />
           <SchemeToggle />
-          <UserMenu />
+          <NoticeBell />
+          <UserMenu showKeys={() => setLayer('keys')} />
         </div>
       </header>
-      <nav className={styles.nav} aria-label="Main">
-        {ENTRIES.filter(({ permission }) => can(person?.role, permission)).map(({ to, label, icon }) => (
-          <Link key={to} to={to} className={styles.entry}>
-            <Icon name={icon} /> {to === '/market-orders' && person?.role === 'TRADER' ? 'Market' : label}
-          </Link>
-        ))}
-      </nav>
+      <Navigation />
       <main id="content" className={styles.main} tabIndex={-1}>
+        <PlaceTabs />
         <ConnectionStrip />
-        <Outlet />
+        <FirstRun />
+        <Allowed permission={area?.permission}>
+          <Outlet />
+        </Allowed>
       </main>
+      <Suspense>
+        {layer === 'palette' && <Palette close={close} showKeys={() => setLayer('keys')} />}
+        {layer === 'keys' && <KeyHelp close={close} />}
+      </Suspense>
       <ExpiredDialog />
     </div>
   )
+}
+
+function useShellKeys(show: (layer: Layer) => void): void {
+  const router = useRouter()
+  const areas = useAreas()
+  const { setColorScheme } = useMantineColorScheme()
+  const scheme = useComputedColorScheme('light')
+  const places = areas.flatMap((area) => [area, ...(area.places ?? [])])
+  useKeys('Go to', places.map(({ to, label, key }) => ({
+    keys: `g ${key}`,
+    does: label,
+    run: () => void router.navigate({ to }),
+  })))
+  useKeys('Everywhere', [
+    { keys: 'mod+k', does: 'Jump to a page, a market maker, a ticket', run: () => show('palette') },
+    { keys: '?', does: 'Show the keys', run: () => show('keys') },
+    { keys: 'u', does: 'Times in UTC or local', run: zoneChoice.flip },
+    { keys: 'd', does: 'Dark or light', run: () => setColorScheme(scheme === 'dark' ? 'light' : 'dark') },
+  ])
 }

@@ -1,19 +1,19 @@
 import { Menu, UnstyledButton } from '@mantine/core'
-import { notifications } from '@mantine/notifications'
 import { session } from '../client'
 import { words } from '../format'
+import { notices } from '../live/notices'
 import { Icon } from '../ui/icons'
 import { usePerson } from './usePerson'
 import styles from './UserMenu.module.css'
 
-/** Say who is signed in, and let them leave. */
-export function UserMenu() {
+/** Say who is signed in, show the keys, and let people leave. */
+export function UserMenu({ showKeys }: { showKeys: () => void }) {
   const person = usePerson()
   if (!person) return null
 
   const leave = async () => {
     const problem = await session.signOut()
-    if (problem) notifications.show({ color: 'red', title: 'Still signed in', message: problem.message, autoClose: false })
+    if (problem) notices.tell({ tone: 'fail', title: 'Still signed in', detail: problem.message, ticketId: problem.ticketId })
   }
 
   return (
@@ -32,6 +32,9 @@ export function UserMenu() {
           <div>{words(person.role)}</div>
         </div>
         <Menu.Divider />
+        <Menu.Item leftSection={<Icon name="keys" size={16} />} onClick={showKeys}>
+          Keys
+        </Menu.Item>
         <Menu.Item leftSection={<Icon name="leave" size={16} />} onClick={() => void leave()}>
           Sign out
         </Menu.Item>

@@ -12,6 +12,7 @@ export const TicketRow = graphql(`
     marketMaker { id name }
     entityType
     entityId
+    ipAddress
     durationMs
     tags
   }
@@ -19,8 +20,8 @@ export const TicketRow = graphql(`
 
 export const TicketsQuery = graphql(
   `
-    query Tickets($filter: TicketFilter, $first: Int!, $after: String) {
-      tickets(filter: $filter, first: $first, after: $after) {
+    query Tickets($filter: TicketFilter, $orderBy: TicketOrder, $first: Int!, $after: String) {
+      tickets(filter: $filter, orderBy: $orderBy, first: $first, after: $after) {
         nodes { ...TicketRow }
         pageInfo { hasNextPage endCursor }
       }
@@ -38,6 +39,28 @@ export const TicketsStream = graphql(
   [TicketRow],
 )
 
+/** How many, exactly, and when: what stands over a list. */
+export const TicketVolume = graphql(`
+  query TicketVolume($filter: TicketFilter, $timeZone: String!) {
+    ticketStats(filter: $filter, timeZone: $timeZone) {
+      totalActions
+      failedCount
+      actionsOverTime { from to successCount failedCount }
+    }
+  }
+`)
+
+/** Values of filters with how often they occur. */
+export const TicketFacets = graphql(`
+  query TicketFacets($filter: TicketFilter) {
+    ticketStats(filter: $filter) {
+      byActionType { actionType count failedCount }
+      byErrorCode { errorCode count lastAt }
+      byUser { count failedCount user { id name } }
+    }
+  }
+`)
+
 export const TicketQuery = graphql(
   `
     query Ticket($ticketId: ID!) {
@@ -46,16 +69,34 @@ export const TicketQuery = graphql(
         errorMessage
         requestPayload
         responseData
-        changes { path before after }
-        ipAddress
+        beforeState
+        afterState
         userAgent
         sessionId
-        relatedTickets { ticketId timestamp actionType status summary }
+        digest
+        sealedAt
+        relatedTicketIds
       }
     }
   `,
   [TicketRow],
 )
 
+export const RelatedTickets = graphql(`
+  query RelatedTickets($ticketId: ID!, $depth: Int!) {
+    ticket(ticketId: $ticketId) {
+      relatedTickets(depth: $depth) { ticketId timestamp actionType status summary relatedTicketIds }
+    }
+  }
+`)
+
+export const TicketProofQuery = graphql(`
+  query TicketProof($ticketId: ID!) {
+    ticketProof(ticketId: $ticketId) { ticketId leafIndex treeSize leafHash path checkpoint }
+  }
+`)
+
 export type TicketEntry = FragmentOf<typeof TicketRow>
 export type TicketDetail = NonNullable<ResultOf<typeof TicketQuery>['ticket']>
+export type RelatedTicket = NonNullable<ResultOf<typeof RelatedTickets>['ticket']>['relatedTickets'][number]
+export type VolumeBar = ResultOf<typeof TicketVolume>['ticketStats']['actionsOverTime'][number]

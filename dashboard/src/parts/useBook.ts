@@ -1,47 +1,74 @@
 import { useEffect, useMemo } from 'react'
 import { desk } from '../client'
 import { graphql } from '../graphql'
-import { BookFeed, DEPTH, type BookView } from '../live/book'
+import { BookFeed, type BookEvent, type BookView } from '../live/book'
 import { useStore } from '../live/store'
 import type { CertificateType } from '../paths'
 import { streamAges } from './streamAges'
 
-const OrderBook = graphql(`
-  subscription OrderBook($certificateType: CertificateType!, $depth: Int!) {
-    orderBook(certificateType: $certificateType, depth: $depth) {
-      certificateType
-      sequence
-      bids { price quantity orderCount cumulativeQuantity }
-      asks { price quantity orderCount cumulativeQuantity }
-      bestBid
-      bestAsk
-      spread
-      lastPrice
-      checksum
-      at
+const HIDDEN_MS_MAX = 60_000 // a page that nobody sees needs no book
+
+const OrderBookChanges = graphql(`
+  subscription OrderBookChanges($certificateType: CertificateType!, $after: BigInt) {
+    orderBookChanges(certificateType: $certificateType, afterSequence: $after) {
+      __typename
+      ... on OrderBookSnapshot {
+        reason
+        book {
+          sequence
+          checksum
+          at
+          bids { price quantity orderCount }
+          asks { price quantity orderCount }
+        }
+      }
+      ... on OrderBookDelta {
+        sequence
+        previousSequence
+        checksum
+        at
+        changes { side price quantity orderCount }
+      }
+      ... on OrderBookHeartbeat { sequence at }
     }
   }
 `)
 
 /** Follow one certificate's book for as long as the component shows it. */
-export function useBook(certificateType: CertificateType): BookView {
+export function useBook(certificateType: CertificateType): [BookView, BookFeed] {
   const feed = useMemo(
     () =>
-      new BookFeed((sink) =>
-        desk.connection.follow(OrderBook, () => ({ certificateType, depth: DEPTH }), {
-          ...sink,
-          next: ({ orderBook }) => sink.next(orderBook),
-        }),
-      ),
+      new BookFeed({
+        follow: (after) => (sink) =>
+          desk.connection.follow(OrderBookChanges, () => ({ certificateType, after: after() }), {
+            ...sink,
+            next: ({ orderBookChanges }) => sink.next(orderBookChanges as BookEvent),
+          }),
+        reconnect: () => desk.connection.renew(),
+      }),
     [certificateType],
   )
   const view = useStore(feed)
 
-  const staleSince = view.phase === 'stale' ? view.receivedAt : null
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const look = () => {
+      clearTimeout(timer)
+      if (document.visibilityState === 'visible') feed.hide(false)
+      else timer = setTimeout(() => feed.hide(true), HIDDEN_MS_MAX)
+    }
+    document.addEventListener('visibilitychange', look)
+    return () => {
+      clearTimeout(timer)
+      document.removeEventListener('visibilitychange', look)
+    }
+  }, [feed])
+
+  const staleSince = view.phase === 'stale' ? view.freshAt : null
   useEffect(() => {
     streamAges.report(staleSince)
     return () => streamAges.report(null)
   }, [staleSince])
 
-  return view
+  return [view, feed]
 }

@@ -1,0 +1,46 @@
+import { useMemo } from 'react'
+import { ORDER_STATUSES, type OrderStatus } from '../marketPaths'
+import { OrdersPanel } from './OrdersPanel'
+import { useCancel } from './useCancel'
+import { useMakers } from './useMakers'
+import { useOrders } from './useOrders'
+
+interface Props {
+  makerId: string | undefined
+  statuses: readonly OrderStatus[]
+  changeStatuses: (statuses: readonly OrderStatus[]) => void
+  /** Undefined on the page of one market maker. */
+  changeMaker?: (id: string | undefined) => void
+  writes: boolean
+}
+
+/** List the orders of market makers, or of one. */
+export function MakerOrders({ makerId, statuses, changeStatuses, changeMaker, writes }: Props) {
+  const key = statuses.join()
+  const filter = useMemo(
+    () => ({
+      hasMarketMaker: true,
+      ...(makerId !== undefined && { marketMakerId: makerId }),
+      ...(key !== ORDER_STATUSES.join() && { statuses: key.split(',') as OrderStatus[] }),
+    }),
+    [makerId, key],
+  )
+  const [view, feed] = useOrders(filter)
+  const [makers] = useMakers(useMemo(() => ({}), []))
+  const cancel = useCancel('maker', feed.put)
+  return (
+    <OrdersPanel
+      title={changeMaker ? 'Market maker orders' : 'Orders'}
+      view={view}
+      feed={feed}
+      statuses={statuses}
+      changeStatuses={changeStatuses}
+      makerId={makerId}
+      {...(changeMaker && { makers: makers.rows, changeMaker })}
+      {...(!changeMaker && { makers: makers.rows.filter(({ id }) => id === makerId) })}
+      cancel={writes ? (order) => void cancel(order) : undefined}
+      cancelsAll={writes}
+      whose="maker"
+    />
+  )
+}
