@@ -84,8 +84,8 @@ class Trader:
 
 
 def toast(desk: Desk, title: str) -> Locator:
-    """Find what the corner says, and that it leads to its ticket."""
-    told = desk.page.get_by_role("region", name="Notifications").get_by_role("status", name=title)
+    """Find the newest that the corner says under a title, and that it leads to its ticket."""
+    told = desk.page.get_by_role("region", name="Notifications").get_by_role("status", name=title).last
     expect(told.get_by_role("link", name=TICKET)).to_be_visible()
     return told
 
@@ -173,7 +173,7 @@ def test_another_role_and_another_password_are_given_after_saying_what_follows(d
     desk.page.get_by_role("option", name="Analyst").click()
     drawer.get_by_role("button", name="Change role…").click()
     desk.page.get_by_role("dialog", name="Change the role").get_by_role("button", name="Make analyst").click()
-    expect(toast(desk, "User changed").last).to_contain_text("Analyst")
+    expect(toast(desk, "User changed")).to_contain_text("Analyst")
     assert desk.ask("query ($id: ID!) { user(id: $id) { role } }", id=trader.id)["user"]["role"] == "ANALYST"
 
 
@@ -318,7 +318,7 @@ def test_the_rules_of_the_market_are_changed_and_each_change_is_a_ticket(desk: D
     whole.get_by_role("textbox", name="Price band").fill("25")
     whole.get_by_role("button", name="Set band…").click()
     desk.page.get_by_role("dialog", name="Set the price band").get_by_role("button", name="Set 25 %").click()
-    expect(toast(desk, "Settings changed").last).to_contain_text("Band 25 %")
+    expect(toast(desk, "Settings changed")).to_contain_text("Band 25 %")
     desk.ask("mutation { updateSettings(input: { priceBandPercent: null }) { ticketId } }")
 
 

@@ -355,7 +355,7 @@ def test_the_overview_says_what_the_api_counts_and_leads_to_the_list(tickets: De
     most = max(stats["byActionType"], key=lambda one: int(one["count"]))
     assert parameters(page) == {"last": "24h", "action": most["actionType"]}
     count = f"{most['count']:,}".replace(",", "\u202f")
-    expect(page.get_by_role("status", name="How many match")).to_have_text(f"{count} of {count} match")
+    expect(page.get_by_role("status", name="How many match")).to_have_text(re.compile(f"of {count} match$"))
 
 
 def test_rows_stay_when_the_server_is_away(tickets: Desk) -> None:
