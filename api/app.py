@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ DESK_CONNECTIONS_MAX = 3  # the desk's and the numbers' own: a flood of logins c
 CALLER_CONNECTIONS_MAX = 3  # for the look at sessions: who asks something else waits for no unit of work either
 SPARE_CONNECTIONS_MAX = 2  # for the tickets of those for whom there was no other: they are told soon, and with a ticket
 READ_CONNECTIONS_MAX = 8
+ANALYST_CONNECTIONS_MAX = 4  # their own, of the replica if there is one: they wait for each other, nobody for them
 LEASES_EVERY_S = 20.0
 KEYS_EVERY_S = 3_600.0
 GARBAGE_MAX = 20_000  # objects made before a look for cycles: a batch makes some thousands, none of them in a cycle
@@ -86,7 +87,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         pools = await _open_pools(stack, url, role)
         pool, desk_pool, spare_pool = pools["write"], pools["desk"], pools["spare"]
         callers = Callers(pools["callers"])
-        reader, exporter = _open_readers(stack, url, role)
+        reader, analysts, exporter = _open_readers(stack, url, settings.database_replica_url or url, role)
         client = redis.asyncio.from_url(settings.redis_url, socket_connect_timeout=db.numbers.REDIS_TIMEOUT_S)
         stack.push_async_callback(client.aclose)
         with contextlib.suppress(RedisError, OSError):
@@ -126,20 +127,29 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(units.drain)
         throttle = Throttle(partial(db.people.signed_in_from, pool))
         stack.push_async_callback(throttle.settle, units, is_end=True)
-        chores = (
-            ("throttle", partial(throttle.watch, units)),
-            ("leases", partial(_close_leases, pool)),
-            ("keys", partial(_forget_old_keys, pool)),
-            ("spool", partial(spool.watch, units)),
-            ("folds", partial(db.folds.watch, pool)),
-            ("presence", presence.watch),
-        )
-        for title, work in chores:
+        for title, work in _chores(pool, units, throttle, spool, presence).items():
             task = asyncio.create_task(supervise(title, work), name=title)
             stack.push_async_callback(cancel, [task])
-        parts = (pool, reader, exporter, units, desk, callers, books, trail, journal, holdings, passwords, presence)
-        figures = partial(_figures, [*pools.values()], {"read": reader, "export": exporter})
-        yield Services(*parts, throttle, figures)
+        readers = {"read": reader, "analysts": analysts, "export": exporter}
+        figures = partial(_figures, [*pools.values()], readers)
+        yield Services(
+            pool, reader, analysts, exporter, units, desk, callers, books, trail, journal, holdings, passwords,
+            presence, throttle, figures,
+        )  # fmt: skip
+
+
+def _chores(
+    pool: Pool, units: Units, throttle: Throttle, spool: Spool, presence: Presence
+) -> dict[str, Callable[[], Awaitable[None]]]:
+    """Return what goes on beside requests, by name."""
+    return {
+        "throttle": partial(throttle.watch, units),
+        "leases": partial(_close_leases, pool),
+        "keys": partial(_forget_old_keys, pool),
+        "spool": partial(spool.watch, units),
+        "folds": partial(db.folds.watch, pool),
+        "presence": presence.watch,
+    }
 
 
 async def _open_pools(stack: contextlib.AsyncExitStack, url: str, role: str) -> dict[str, Pool]:
@@ -157,11 +167,19 @@ async def _open_pools(stack: contextlib.AsyncExitStack, url: str, role: str) -> 
     return pools
 
 
-def _open_readers(stack: contextlib.AsyncExitStack, url: str, role: str) -> list[Reader]:
-    """Open what reads, and what exports beside it; closed with the stack."""
+def _open_readers(stack: contextlib.AsyncExitStack, url: str, replica_url: str, role: str) -> list[Reader]:
+    """Open what reads: for everybody, for analysts, and for exports; closed with the stack."""
     readers = [
         Reader.open(url, role=role, size_max=READ_CONNECTIONS_MAX),
-        Reader.open(url, role=role, size_max=EXPORTS_MAX, statement_timeout_s=STATEMENT_TIMEOUT_S, count_max=None),
+        Reader.open(replica_url, role=role, size_max=ANALYST_CONNECTIONS_MAX, name="analysts"),
+        Reader.open(
+            url,
+            role=role,
+            size_max=EXPORTS_MAX,
+            name="export",
+            statement_timeout_s=STATEMENT_TIMEOUT_S,
+            count_max=None,
+        ),
     ]
     for one in readers:
         stack.push_async_callback(one.close)

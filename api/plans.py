@@ -389,6 +389,8 @@ class Compiler:
             asks = partial(hung_of, cast("GraphQLObjectType", above), found_field, found)
             return self._below(place, asks, self._connection(kind, found))
         if python_name == HELD and kind.name == "Balance":
+            if any(one.node.arguments for one in found):
+                raise Unplanned  # of another time
             plan = Plan(Projection("Balance"))
             self._plans.append(plan)
             plan.bare = self._objects(kind, found, plan.projection.root)

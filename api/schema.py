@@ -5,7 +5,8 @@ from functools import cache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.name_converter import NameConverter
 
-from api import rights
+from api import cost, rights
+from api.cost import Priced
 from api.errors import Schema
 from api.limits import EXTENSIONS
 from api.mutations import Mutation
@@ -32,17 +33,18 @@ def build(*, is_fast: bool = True) -> Schema:
 
     is_fast: whether lists are answered from plans; if not, stock execution answers all, for comparison.
 
-    Raises: TypeError when nobody has said who sees a field.
+    Raises: TypeError when nobody has said who sees a field, or how long a list can be.
     """
     schema = Schema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        extensions=[*EXTENSIONS, Tickets],
+        extensions=[*EXTENSIONS, Priced, Tickets],
         execution_context_class=Executor if is_fast else None,
         config=config(),
     )
     rights.require_declared(schema._schema)
+    cost.require_declared(schema._schema)
     return schema
 
 

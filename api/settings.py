@@ -26,6 +26,15 @@ class SettingsError(Exception):
     """Say which variables hold values that cannot be used."""
 
 
+DATABASES = (
+    "database_url",
+    "database_app_url",
+    "database_replica_url",
+    "database_sealer_url",
+    "database_retention_url",
+)
+
+
 class Settings(BaseSettings):
     """Hold the settings of one process; a field is read from the variable of the same name in capitals."""
 
@@ -55,6 +64,10 @@ class Settings(BaseSettings):
 
     database_app_url: str | None = Field(default=None, repr=False)
     """Login of the API where it must not be the owner; none means `DATABASE_URL` with a switched role."""
+
+    database_replica_url: str | None = Field(default=None, repr=False)
+    """Where analysts read: a streaming replica, some moments behind; none means the database itself, on connections of
+    their own."""
 
     database_sealer_url: str | None = Field(default=None, repr=False)
     """Login of the sealer where it must not be the owner; none means `DATABASE_URL` with a switched role."""
@@ -118,7 +131,9 @@ class Settings(BaseSettings):
     def _absolute(cls, home: Path) -> Path:
         return home.expanduser().resolve()
 
-    @field_validator("database_url", "database_app_url", "database_sealer_url", "database_retention_url")
+    @field_validator(
+        "database_url", "database_app_url", "database_replica_url", "database_sealer_url", "database_retention_url"
+    )
     @classmethod
     def _postgresql(cls, url: str | None) -> str | None:
         if url is None:

@@ -107,7 +107,9 @@ class Client:
 
     def ask(self, document: str, **variables: object) -> dict[str, Any]:
         """Run an operation and return its data."""
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
+        headers = {"Content-Type": "application/json"} | (
+            {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        )
         self.connection.request("POST", "/graphql", json.dumps({"query": document, "variables": variables}), headers)
         answer = json.load(self.connection.getresponse())
         data: dict[str, Any] = answer["data"]

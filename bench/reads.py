@@ -31,16 +31,21 @@ from uuid import uuid4
 
 import asyncpg
 import orjson
+import psutil
+from graphql import parse
 
-from api import auth
+from api import auth, schema
+from api.cost import COSTS_MAX, cost_of
+from api.documents import operation_of
 from bench.parts import past, postgraphile
 from bench.parts.figures import Figure, conclude, noise, ratios, spread
-from bench.parts.ground import Ground, child, fresh_database, prepared, serving
+from bench.parts.ground import Ground, child, fresh_database, prepared, processes_of, serving
 from db.people import token_sha256
+from domain.people import UserRole
 
 ROUNDS, SECONDS, WARM_UP, TRADES = 5, 4.0, 1.0, 1_000_000
 CLIENTS = 16
-ANALYSTS, TRADERS = 4, 4
+ANALYSTS, TRADERS, WEIGH_S = 4, 4, 5.0
 PEER_MIN, HAND_MIN, DAYS_MAX = 1.5, 0.4, 1.2
 P50_MAX, P99_MAX, HEAVIEST_S_MAX, HEAVIEST_MIB_MAX = 1.2, 1.5, 1.0, 100.0
 MIB = 1024 * 1024
@@ -53,10 +58,14 @@ OURS = {
     "makers": "query Makers($orders: Int) { marketMakers(first: 20) { nodes { id name isActive"
     " balances { asset available locked }"
     " orders(first: $orders) { nodes { id side price quantity status createdAt } } } } }",
-    "days": "{ aggregateTrades(groupBy: [CERTIFICATE_TYPE], bucket: DAY, first: 1000) { nodes { bucketStart"
-    " certificateType count quantity notional } } }",
+    "days": "{ aggregateTrades(groupBy: [CERTIFICATE_TYPE], bucket: DAY, first: 1000) { groups { from"
+    " certificateType count quantitySum notionalSum } } }",
 }
-VARIABLES = {"tickets": {"filter": {"status": "FAILED"}, "first": 50}, "makers": {"orders": 10}, "days": {}}
+VARIABLES: dict[str, dict[str, Any]] = {
+    "tickets": {"filter": {"status": "FAILED"}, "first": 50},
+    "makers": {"orders": 10},
+    "days": {},
+}
 PEER = {
     "tickets": "query Tickets($first: Int) { allTicketLogs(first: $first, orderBy: PRIMARY_KEY_DESC,"
     ' condition: { status: "FAILED" }) { nodes { ticketId timestamp actionType status summary errorCode durationMs tags'
@@ -68,12 +77,25 @@ PEER = {
 }
 
 
+FIELDS = "id price quantity notional executedAt takerSide status ticketId buyer { name }"
+# The heaviest documents that an analyst may send, of which the second is one that no plan can answer.
+HEAVIEST = {
+    "planned": "query Q($n: Int!) { orders(first: 100) { nodes { id trades(first: $n) { nodes {"
+    f" {FIELDS} }} }} }} }} }}",
+    "stock": "query Q($n: Int!) { orders(first: 100) { nodes { id trades(first: $n) { nodes {"
+    f" {FIELDS} marketMaker {{ balance(asset: CEA) {{ available }} }} }} }} }} }} }}",
+}
+
+
 @dataclass(slots=True)
 class Runs:
     """What was measured, by question and variant, in the order of rounds. Units: answers a second; seconds."""
 
     rates: defaultdict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     halves: defaultdict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+    alone: list[tuple[float, float]] = field(default_factory=list)  # p50, p99 of placing orders
+    beside: list[tuple[float, float]] = field(default_factory=list)
+    heaviest: dict[str, tuple[float, float]] = field(default_factory=dict)  # p50; MiB more than before
 
 
 async def reader_of(owner: asyncpg.Connection[asyncpg.Record]) -> str:
@@ -131,6 +153,61 @@ async def question(
             runs.halves[name, variant].append(half)
 
 
+def heaviest(document: str) -> str:
+    """Return a document with as many rows as an analyst's limit lets through, as it is sent."""
+    built = schema.build()._schema
+    parsed = parse(document)
+    operation = operation_of(parsed, None)
+    assert operation is not None
+    most = COSTS_MAX[UserRole.ANALYST]
+    costs = {n: cost_of(built, parsed, operation, {"n": n}).points for n in range(1, 101)}
+    found = max(n for n, points in costs.items() if points <= most)
+    print(f"measure: heaviest with {found} of 100 rows: {costs[found]:,} of {most:,} points")
+    return orjson.dumps({"query": document, "variables": {"n": found}}).decode()
+
+
+async def weigh(ground: Ground, runs: Runs, token: str, bodies: dict[str, str]) -> None:
+    """Send each of the heaviest documents to a process of its own for a while; note how long, and how much memory."""
+    for name, body in bodies.items():
+        with processes_of(ground, ["-m", "api", "serve"], 1, "/readyz") as (processes, ports):
+            process = psutil.Process(processes[0].pid)
+            before = peak = process.memory_info().rss
+            plan = {"port": ports[0], "path": "/graphql", "token": token, "bodies": [body], "clients": 1,
+                    "warm_up": 0.0, "seconds": WEIGH_S}  # fmt: skip
+            asking = asyncio.create_task(asked(ground, plan))
+            while not asking.done():
+                await asyncio.sleep(0.02)
+                peak = max(peak, process.memory_info().rss)
+            measured = asking.result()
+        times = measured["times"]
+        runs.heaviest[name] = times["p50"], (peak - before) / MIB
+        print(f"measure: heaviest, {name}: p50 {times['p50'] * 1e3:.0f} ms, p99 {times['p99'] * 1e3:.0f} ms,"
+              f" {measured['bytes']:,} bytes, memory +{(peak - before) / MIB:.0f} MiB")  # fmt: skip
+
+
+async def trading(
+    ground: Ground, runs: Runs, port: int, token: str, bodies: list[str], given: argparse.Namespace, turn: int
+) -> None:
+    """Place orders alone and beside analysts."""
+    for is_beside in random.sample((False, True), 2):
+        plan = {"path": "/graphql", "ports": [port], "tokens": ground.tokens[:TRADERS], "seconds": given.seconds,
+                "warm_up": WARM_UP, "seed": 2 * turn + is_beside + 1}  # fmt: skip
+        placing = asyncio.create_task(asyncio.to_thread(child, ground, "bench.parts.load", plan))
+        if is_beside:
+            reading = {"port": port, "path": "/graphql", "token": token, "bodies": bodies, "clients": ANALYSTS,
+                       "warm_up": 0.0, "seconds": given.seconds + 2 * WARM_UP}  # fmt: skip
+            read = await asked(ground, reading)
+        measured = await placing
+        assert not measured["faults"], measured["faults"][:2]
+        p50, p99 = measured["orders"]["p50"], measured["orders"]["p99"]
+        more = f", {read['answered']} answers to analysts" if is_beside else ""
+        which = "beside analysts" if is_beside else "alone"
+        line = f"p50 {p50 * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms{more}"
+        print(f"round {turn}: orders {which}: {line}", file=sys.stderr, flush=True)
+        if turn or given.rounds == 1:
+            (runs.beside if is_beside else runs.alone).append((p50, p99))
+
+
 @contextlib.contextmanager
 def peers(ground: Ground, given: argparse.Namespace) -> Iterator[dict[str, int]]:
     """Serve all variants; yield their ports."""
@@ -163,6 +240,14 @@ def figures(runs: Runs, questions: Sequence[str]) -> list[Figure]:
                 values = ratios(runs.rates[name, "ours"], runs.rates[name, other])
                 print(f"measure: {name}, ours / {other} {spread(values)}")
                 found.append(Figure(f"{name}_ours/{other}", median(values), ">=", goal))
+    for index, (name, most) in enumerate((("p50", P50_MAX), ("p99", P99_MAX))):
+        if runs.alone:
+            values = ratios([one[index] for one in runs.beside], [one[index] for one in runs.alone])
+            print(f"measure: orders {name}, beside analysts / alone {spread(values)}")
+            found.append(Figure(f"orders_{name}_beside/alone", median(values), "<=", most))
+    for name, (slowest, mib) in runs.heaviest.items():
+        found.append(Figure(f"heaviest_{name}_s", slowest, "<=", HEAVIEST_S_MAX))
+        found.append(Figure(f"heaviest_{name}_MiB", mib, "<=", HEAVIEST_MIB_MAX))
     return found
 
 
@@ -173,6 +258,7 @@ async def main() -> int:
     asking.add_argument("--trades", type=int, default=TRADES)
     asking.add_argument("--without-peer", action="store_true", help="where there is no npm")
     asking.add_argument("--questions", nargs="+", default=[*OURS], choices=[*OURS])
+    asking.add_argument("--without-trading", action="store_true", help="ask the questions only")
     given = asking.parse_args()
     runs = Runs()
     async with prepared() as ground, fresh_database(ground) as owner:
@@ -182,6 +268,12 @@ async def main() -> int:
             for turn in range(given.rounds):
                 for name in given.questions:
                     await question(ground, runs, name, ports, token, given, turn)
+        if not given.without_trading:
+            bodies = {name: heaviest(document) for name, document in HEAVIEST.items()}
+            await weigh(ground, runs, token, bodies)
+            with serving(ground, ["-m", "api", "serve"]) as (port,):
+                for turn in range(given.rounds):
+                    await trading(ground, runs, port, token, list(bodies.values()), given, turn)
     return conclude(figures(runs, given.questions))
 
 

@@ -69,16 +69,30 @@ async def tickets_page(
     Raises: InvalidInput (filter, page size, cursor).
     """
     is_newest_first = order is not TicketOrder.OLDEST
+    bare = replace(window, projection=None)
+    if wanted == replace(wanted, search=None, related_to=None, tags=None, date_from=None, date_to=None):
+
+        def build() -> Select[Any]:
+            tickets.where(wanted)  # refuses what is too large
+            return _rows_of(_walked(wanted, Span(), bare, is_newest_first), window, is_newest_first)
+
+        rows = await reader.asked(("tickets", repr(wanted), is_newest_first, window), build)
+    else:
+        keys = await _keys(reader, wanted, bare, is_newest_first)
+        rows = await reader.rows(_rows_of(keys, window, is_newest_first))
+    return read.finished(rows, window, record_of)
+
+
+def _rows_of(keys: Select[Any] | list[Place], window: Window, is_newest_first: bool) -> Select[Any]:
+    """Return the statement of the rows of a page's keys."""
     key = key_of(logs, is_newest_first=is_newest_first)
     statement = read.shown(read.named(select(tables.ticket_logs), key), key, window)
-    keys = await _keys(reader, wanted, replace(window, projection=None), is_newest_first)
     if isinstance(keys, list):
         statement = statement.where(tuple_(logs.year, logs.number).in_(keys) if keys else false())
     else:
         found = keys.subquery("found")
         statement = statement.join(found, and_(found.c.year == logs.year, found.c.number == logs.number))
-    rows = await reader.rows(read.ordered(statement, key, window).limit(window.size + 1))
-    return read.finished(rows, window, record_of)
+    return read.ordered(statement, key, window).limit(window.size + 1)
 
 
 async def durations(reader: Reader, wanted: TicketFilter, most: int) -> list[Decimal]:
@@ -143,9 +157,10 @@ class _Tickets(Listing[TicketFilter, TicketRecord]):
             own = filters.narrowed(wanted, **{str(way[0].key): parents[0]})
             found = Page[TicketRecord]([], False, False) if own is None else await self.page(reader, own, window, order)
             return {parents[0]: found}
-        span = _span(await _spanned(reader, wanted), logs)
+        span = await _spanned(reader, wanted)
+        within = _span(span, logs)
         bounded: Listing[TicketFilter, TicketRecord] = Listing(
-            lambda asked: self.statement(asked).where(span), self.keys, self.record
+            lambda asked: self.statement(asked).where(within), self.keys, self.record, ("tickets", span)
         )
         return await bounded.pages(reader, way, parents, wanted, window, order)
 
@@ -224,6 +239,11 @@ async def _keys(
             keys.update(await _keys_of(reader, source, span, window, is_newest_first))
         is_descending = is_newest_first != window.is_backward
         return list(itertools.islice(sorted(keys, reverse=is_descending), window.size + 1))
+    return _walked(wanted, span, window, is_newest_first)
+
+
+def _walked(wanted: TicketFilter, span: Span | None, window: Window, is_newest_first: bool) -> Select[Any]:
+    """Return the statement of a page's keys along the indexes."""
     key = key_of(logs, is_newest_first=is_newest_first)
     walks = [
         read.cut(select(logs.year, logs.number).where(tickets.where(one), _span(span, logs)), key, window)

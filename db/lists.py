@@ -6,12 +6,24 @@ statement of its own behind LATERAL, bounded to its page, so that what is read d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ARRAY, ColumnElement, CompoundSelect, FromClause, Select, cast, func, select, true, union_all
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    CompoundSelect,
+    FromClause,
+    Select,
+    bindparam,
+    cast,
+    func,
+    select,
+    true,
+    union_all,
+)
 
 from db import read
 from db.read import Key, Page, Reader, Window
@@ -24,7 +36,7 @@ F = TypeVar("F")
 Way = tuple[ColumnElement[Any], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Listing(Generic[F, T]):
     """How a list is read: the statement of a filter, its orders with the usual one first, the record of a row.
 
@@ -34,6 +46,7 @@ class Listing(Generic[F, T]):
     statement: Callable[[F], Select[Any]]
     keys: Mapping[Any, Key]
     record: Callable[[Row], T]
+    form: Hashable = None  # of a listing that is made for one question: what tells its statements from others
 
     def key(self, order: Enum | None) -> Key:
         """Return the key of an order, the usual one when none is named."""
@@ -41,8 +54,13 @@ class Listing(Generic[F, T]):
 
     async def page(self, reader: Reader, wanted: F, window: Window, order: Enum | None = None) -> Page[T]:
         """Return one page."""
-        statement, key = self.statement(wanted), self.key(order)
-        rows = await reader.rows(read.cut(read.named(statement, key), key, window))
+
+        def build() -> Select[Any]:
+            key = self.key(order)
+            return read.cut(read.named(self.statement(wanted), key), key, window)
+
+        question = (self if self.form is None else self.form, repr(wanted), order, window)
+        rows = await reader.asked(question, build)
         return read.finished(rows, window, self.record)
 
     async def count(self, reader: Reader, wanted: F) -> tuple[int, bool]:
@@ -53,7 +71,19 @@ class Listing(Generic[F, T]):
         self, reader: Reader, way: Way, parents: Sequence[Any], wanted: F, window: Window, order: Enum | None = None
     ) -> dict[Any, Page[T]]:
         """Return the same page of each parent's list, in one statement."""
-        key, above = self.key(order), _parents(way, parents)
+        key = self.key(order)
+        rows = await reader.asked(
+            (self if self.form is None else self.form, *map(id, way), repr(wanted), order, window),
+            lambda: self._of_parents(key, way, wanted, window),
+            parents=list(parents),
+        )
+        found: dict[Any, list[Any]] = {parent: [] for parent in parents}
+        for row in rows:
+            found[row["parent"]].append(row)
+        return {parent: read.finished(mine, window, self.record) for parent, mine in found.items()}
+
+    def _of_parents(self, key: Key, way: Way, wanted: F, window: Window) -> Select[Any]:
+        above = _parents(way, [])
         statement = read.named(self.statement(wanted), key)
         arms = [read.cut(statement.where(column == above.c.id), key, window) for column in way]
         inner = arms[0]
@@ -62,11 +92,7 @@ class Listing(Generic[F, T]):
             inner = read.ordered(select(both), _named_key(both, key), window).limit(window.size + 1)
         part = inner.lateral("part")
         whole = select(above.c.id.label("parent"), part).select_from(above.join(part, true()))
-        rows = await reader.rows(read.ordered(whole.order_by(above.c.id), _named_key(part, key), window))
-        found: dict[Any, list[Any]] = {parent: [] for parent in parents}
-        for row in rows:
-            found[row["parent"]].append(row)
-        return {parent: read.finished(mine, window, self.record) for parent, mine in found.items()}
+        return read.ordered(whole.order_by(above.c.id), _named_key(part, key), window)
 
     async def counts(self, reader: Reader, way: Way, parents: Sequence[Any], wanted: F) -> dict[Any, tuple[int, bool]]:
         """Return the count of each parent's list as `count` does, in one statement."""
@@ -82,7 +108,8 @@ class Listing(Generic[F, T]):
 
 def _parents(way: Way, parents: Sequence[Any]) -> FromClause:
     kind = ARRAY(way[0].type)
-    return func.unnest(cast(list(parents), kind)).table_valued("id", name="above").render_derived()
+    given = cast(bindparam("parents", list(parents), kind), kind)
+    return func.unnest(given).table_valued("id", name="above").render_derived()
 
 
 def _together(arms: Sequence[Select[Any]], above: FromClause) -> CompoundSelect[Any]:

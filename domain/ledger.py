@@ -103,6 +103,11 @@ class Transaction:
     created_at: datetime
     ticket_id: str
 
+    @property
+    def size(self) -> Decimal:
+        """What moved, in whichever direction."""
+        return abs(self.amount)
+
 
 @record
 class Account:

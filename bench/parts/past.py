@@ -9,6 +9,7 @@ import asyncpg
 
 MAKERS, TRADERS = 20, 200
 ORDERS, TICKETS = 100_000, 200_000
+BUSY = 500  # of the newest orders: all trades are theirs, so that a list of their trades is long
 DAYS = 365
 STATEMENT_S = 600
 
@@ -36,7 +37,8 @@ INSERT INTO orders (id, user_id, market_maker_id, certificate_type, side, order_
 SELECT md5('order' || i)::uuid, md5('user' || who)::uuid,
        CASE WHEN who <= {MAKERS} THEN md5('maker' || who)::uuid END,
        CASE WHEN i % 2 = 0 THEN 'CEA' ELSE 'EUA' END, CASE WHEN who <= {MAKERS} OR i % 3 = 0 THEN 'SELL' ELSE 'BUY' END,
-       'LIMIT', 'GTC', round(20 + (i % 500) / 100.0, 2), 10, -i, now() - make_interval(secs => i * {DAYS * 86_400 / ORDERS}),
+       'LIMIT', 'GTC', round(20 + (i % 500) / 100.0, 2), 10, -i,
+       now() - make_interval(secs => i * {DAYS * 86_400 / ORDERS}),
        'TKT-2001-000001', 10, 200, 'FILLED', now()
 FROM (SELECT i, 1 + abs(hashtext('o' || i)) % {MAKERS + TRADERS} AS who FROM generate_series(1, {ORDERS}) AS i) AS o;
 """
@@ -46,7 +48,7 @@ INSERT INTO cash_market_trades (id, certificate_type, sequence, price, quantity,
                                 seller_id, market_maker_id, taker_side, position, executed_at, ticket_id)
 SELECT md5('trade' || i)::uuid, CASE WHEN i % 3 = 0 THEN 'EUA' ELSE 'CEA' END, -i,
        round(20 + (abs(hashtext('p' || i)) % 1000) / 100.0, 2), 1 + abs(hashtext('q' || i)) % 500,
-       md5('order' || 1 + i % {ORDERS})::uuid, md5('order' || 1 + (i + 1) % {ORDERS})::uuid,
+       md5('order' || 1 + i % {BUSY})::uuid, md5('order' || 1 + (i + 1) % {BUSY})::uuid,
        md5('user' || {MAKERS} + 1 + i % {TRADERS})::uuid, md5('user' || 1 + i % {MAKERS})::uuid,
        md5('maker' || 1 + i % {MAKERS})::uuid, 'BUY', 0, now() - make_interval(secs => i * $1::float8),
        'TKT-2001-000001'

@@ -35,6 +35,7 @@ from tests.world import Api
 
 NAMES = StrawberryConfig().name_converter
 OVERSEERS = {UserRole.ADMIN, UserRole.ANALYST}
+NESTED_PAGE = 3
 FRAME = "totalCount totalCountIsExact pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
 PLAIN = {"Decimal": '"1"', "Int": "1", "Float": "1", "BigInt": "1", "Boolean": "false", "JSON": "{}",
          "DateTime": '"2026-01-01T00:00:00Z"'}  # fmt: skip
@@ -53,12 +54,21 @@ OWNED = {
 # --- how far a root field opens to somebody whom its policy lets in; all it has when not named here
 ROWS = {
     "attempt": Sight.SELF,  # not even ADMIN: it is about one's own keys
+    "balancesAsOf": Sight.HOLDER,
     "deposits": Sight.SELF,
     "me": Sight.SELF,
     "order": Sight.HOLDER,
     "orders": Sight.HOLDER,
     "sessions": Sight.SELF,
+    "transactions": Sight.HOLDER,
     "user": Sight.SELF,
+}
+
+
+# --- arguments without which a field that could do without them has no answer, or an empty one
+NEEDED = {
+    "balancesAsOf": '(userId: "x", at: "2026-01-01T00:00:00Z")',
+    "candles": '(certificateType: CEA, bucket: DAY, from: "2026-01-01T00:00:00Z", to: "2026-01-02T00:00:00Z")',
 }
 
 
@@ -150,18 +160,20 @@ def literal(kind: Any) -> str:
 
 
 def arguments(one: GraphQLField) -> str:
-    """Write the arguments that a field cannot do without."""
+    """Write the arguments that a field cannot do without, and of a page inside others less than costs too much."""
     needed = [
         f"{name}: {literal(argument.type)}"
         for name, argument in one.args.items()
         if isinstance(argument.type, GraphQLNonNull) and argument.default_value is Undefined
     ]
+    if {"first", "after"} <= set(one.args) and "last" not in one.args:
+        needed.append(f"first: {NESTED_PAGE}")
     return f"({', '.join(needed)})" if needed else ""
 
 
 def called(name: str, one: GraphQLField, given: str | None = None) -> str:
     """Write a field with its arguments and nothing below it."""
-    return f"{name}{arguments(one) if given is None else given}"
+    return f"{name}{NEEDED.get(name, arguments(one)) if given is None else given}"
 
 
 def below(kind: Any) -> str:

@@ -31,6 +31,13 @@ SETTLE_S = 0.3  # a stream that has not been refused by now is let in
 
 # Fields that show nothing in this world to anybody, each with its reason; they leave when something fills them.
 UNFILLED = {
+    **dict.fromkeys(
+        (
+            f"TradeAggregate.{name}"
+            for name in ("buyer", "buyerId", "seller", "sellerId", "marketMaker", "marketMakerId")
+        ),
+        "grouping by parties is refused to a TRADER: tests/api/test_aggregates.py",
+    ),
     "AttemptOutcome.errorCode": "the attempt of this world was done",
     "AttemptOutcome.transaction": "the attempt of this world is an order",
     "MarketMaker.description": "of the second maker only",
@@ -138,6 +145,26 @@ async def world(api: Api) -> AsyncIterator[World]:
     ids = await traded(api, own, other)
     ways = {
         "attempt": ['(idempotencyKey: "matrix", mutation: "placeOrder")'],
+        "aggregateOrders": [
+            "(groupBy: [CERTIFICATE_TYPE, SIDE, ORDER_TYPE, TIME_IN_FORCE], bucket: DAY)",
+            "(groupBy: [STATUS, CANCEL_REASON, MARKET_MAKER, USER])",
+            "(groupBy: [HOUR_OF_DAY, WEEKDAY, USER])",
+        ],
+        "aggregateTickets": [
+            "(groupBy: [ACTION_TYPE, STATUS, ERROR_CODE, USER], bucket: DAY)",
+            "(groupBy: [MARKET_MAKER, ENTITY_TYPE, IP_ADDRESS, SESSION])",
+            "(groupBy: [HOUR_OF_DAY, WEEKDAY])",
+        ],
+        "aggregateTrades": [
+            "(groupBy: [CERTIFICATE_TYPE, TAKER_SIDE, STATUS], bucket: DAY)",
+            "(groupBy: [HOUR_OF_DAY, WEEKDAY])",
+        ],
+        "aggregateTransactions": [
+            "(groupBy: [ASSET, TRANSACTION_TYPE, REASON, HOLDER], bucket: DAY)",
+            "(groupBy: [ASSET, MARKET_MAKER, HOUR_OF_DAY, WEEKDAY])",
+        ],
+        "balancesAsOf": [f'(userId: "{trader.id}", at: "2100-01-01T00:00:00Z")' for trader in (own, other)],
+        "candles": ['(certificateType: CEA, bucket: MONTH, from: "2026-01-01T00:00:00Z", to: "2100-01-01T00:00:00Z")'],
         "marketMaker": [f'(id: "{ids["maker"]}")'],
         "order": [f'(id: "{ids[name]}")' for name in ("own_order", "other_order", "cancelled")],
         "ticket": [f'(ticketId: "{ids[name]}")' for name in ("ticket", "failed")],
