@@ -143,7 +143,7 @@ class Order:
         first: First = None,
         after: After = None,
     ) -> Connection[Ticket]:
-        way, own = db.finding.TICKETS_ABOUT, str(self.record.id)
+        way, own = db.finding.TICKETS_ABOUT, self.record.id
         return await tickets_of(info, way, own, filter, order_by, first, after)
 
 

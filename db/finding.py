@@ -36,7 +36,7 @@ from sqlalchemy import (
 )
 
 from db import filters, read, search, tables, tickets
-from db.lists import Listing, Way
+from db.lists import Listing, Way, stored
 from db.read import Key, Page, Reader, Window
 from db.search import Columns, Search
 from db.tickets import TicketFilter, TicketRecord, record_of
@@ -154,7 +154,8 @@ class _Tickets(Listing[TicketFilter, TicketRecord]):
         order: Enum | None = None,
     ) -> dict[Any, Page[TicketRecord]]:
         if len(parents) == 1:
-            own = filters.narrowed(wanted, **{str(way[0].key): parents[0]})
+            (name,) = stored(way, parents)
+            own = filters.narrowed(wanted, **{str(way[0].key): name})
             found = Page[TicketRecord]([], False, False) if own is None else await self.page(reader, own, window, order)
             return {parents[0]: found}
         span = await _spanned(reader, wanted)

@@ -17,6 +17,7 @@ from sqlalchemy import (
     CompoundSelect,
     FromClause,
     Select,
+    Text,
     bindparam,
     cast,
     func,
@@ -71,16 +72,16 @@ class Listing(Generic[F, T]):
         self, reader: Reader, way: Way, parents: Sequence[Any], wanted: F, window: Window, order: Enum | None = None
     ) -> dict[Any, Page[T]]:
         """Return the same page of each parent's list, in one statement."""
-        key = self.key(order)
+        key, given = self.key(order), stored(way, parents)
         rows = await reader.asked(
             (self if self.form is None else self.form, *map(id, way), repr(wanted), order, window),
             lambda: self._of_parents(key, way, wanted, window),
-            parents=list(parents),
+            parents=list(given),
         )
-        found: dict[Any, list[Any]] = {parent: [] for parent in parents}
+        found: dict[Any, list[Any]] = {name: [] for name in given}
         for row in rows:
             found[row["parent"]].append(row)
-        return {parent: read.finished(mine, window, self.record) for parent, mine in found.items()}
+        return {given[name]: read.finished(mine, window, self.record) for name, mine in found.items()}
 
     def _of_parents(self, key: Key, way: Way, wanted: F, window: Window) -> Select[Any]:
         above = _parents(way, [])
@@ -96,14 +97,20 @@ class Listing(Generic[F, T]):
 
     async def counts(self, reader: Reader, way: Way, parents: Sequence[Any], wanted: F) -> dict[Any, tuple[int, bool]]:
         """Return the count of each parent's list as `count` does, in one statement."""
-        above, most = _parents(way, parents), reader.count_max
+        given, most = stored(way, parents), reader.count_max
+        above = _parents(way, list(given))
         arms = [self.statement(wanted).where(column == above.c.id).with_only_columns(column) for column in way]
         if most is not None:
             arms = [arm.limit(most + 1) for arm in arms]
         bounded = _together(arms, above).lateral()
         part = select(func.count().label("rows")).select_from(bounded).lateral("part")
         rows = await reader.rows(select(above.c.id.label("parent"), part.c.rows).select_from(above.join(part, true())))
-        return {row["parent"]: read.counted(row["rows"], most) for row in rows}
+        return {given[row["parent"]]: read.counted(row["rows"], most) for row in rows}
+
+
+def stored(way: Way, parents: Sequence[Any]) -> dict[Any, Any]:
+    """Return parents by what a row has of them: tickets name what they are about by a text."""
+    return {str(parent) if isinstance(way[0].type, Text) else parent: parent for parent in parents}
 
 
 def _parents(way: Way, parents: Sequence[Any]) -> FromClause:

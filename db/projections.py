@@ -130,7 +130,9 @@ def of_asset(asset: Expression, column: Expression) -> Expression:
     return case((asset == literal_column("'EUR'"), eur(column)), else_=whole(column))
 
 
-def _average(notional: Decimal, quantity: Decimal) -> str | None:
+def _average(notional: Decimal | None, quantity: Decimal | None) -> str | None:
+    if notional is None or quantity is None:
+        return None  # there is no such order
     found = market.average_price(money.eur(notional), money.whole(quantity))
     return None if found is None else format(found, "f")
 
