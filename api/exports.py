@@ -72,7 +72,7 @@ FILES: Final = {  # by path: the kinds of file, and the methods that get one
     "query": (frozenset(MEDIA_TYPES), ("GET", "POST")),
 }
 COUNT_HEADER: Final = "X-Row-Count"
-NEXT_HEADER: Final = "X-Has-Next-Page"  # after one page of several
+NEXT_HEADER: Final = "X-Has-Next-Page"  # there is more than the page, or the groups, that were asked for
 log = structlog.get_logger(__name__)
 
 
@@ -243,7 +243,7 @@ class Exports:
             question = question_of(self.schema._schema, asked, PAGE_SIZE_MAX, is_whole=is_whole)
         except GraphQLError as error:  # what is no query is not recorded: it may hold a password
             await _record_error(context, attempt, tell, error)
-        is_whole = is_whole and question.is_connection
+        is_whole = is_whole and question.is_connection  # a plain list has one page
         attempt = replace(attempt, request={"format": kind, **_request_of(context, question, is_whole=is_whole)})
         snapshot = await _snapshot(context, attempt, tell, stack)
         reading = Reading(self.schema, question, context, snapshot)

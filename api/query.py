@@ -41,8 +41,9 @@ EXIT_REFUSED, EXIT_UNKNOWN = 1, 2
 LOGIN: Final = """mutation Login($input: LoginInput!) {
   login(input: $input) { accessToken errors { code message } } }"""
 LOGOUT: Final = "mutation Logout { logout { errors { code } } }"
+MORE: Final = "; there are more: --all for all pages of a list, first for more groups"
 CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f]")  # what a terminal would obey
-FRAMES: Final = frozenset({"pageInfo", "totalCount", "totalCountIsExact", "__typename"})
+FRAMES: Final = frozenset({"pageInfo", "totalCount", "totalCountIsExact", "hasMore", "__typename"})
 
 
 class Format(StrEnum):
@@ -284,7 +285,7 @@ def _show(session: Session, asked: Mapping[str, Any], *, is_whole: bool) -> None
     console = Console(highlight=False, width=None if sys.stdout.isatty() else TABLE_WIDTH)
     if names:
         console.print(table)
-    _say(f"{len(rows):,} row{'' if len(rows) == 1 else 's'}{'; there are more: --all' if has_next else ''}")
+    _say(f"{len(rows):,} row{'' if len(rows) == 1 else 's'}{MORE if has_next else ''}")
 
 
 def rows_in(data: Any) -> tuple[list[Any], bool]:
@@ -298,9 +299,11 @@ def rows_in(data: Any) -> tuple[list[Any], bool]:
         return data["nodes"], has_next
     if "edges" in data:
         return [edge.get("node", edge) for edge in data["edges"]], has_next
+    has_next = has_next or bool(data.get("hasMore"))
     inner = [value for name, value in data.items() if name not in FRAMES]
     if len(inner) == 1 and (inner[0] is None or isinstance(inner[0], dict | list)):
-        return rows_in(inner[0])
+        rows, has_more = rows_in(inner[0])
+        return rows, has_next or has_more
     return [data], False
 
 
@@ -352,8 +355,7 @@ def _keep(session: Session, asked: Mapping[str, Any], kind: Format, output: Path
         if output:
             _part(output).replace(output)
     where = f" in {output}" if output else ""
-    more = "; there are more: --all" if has_next else ""
-    _say(f"{count:,} row{'' if count == 1 else 's'}{where} (ticket {ticket_id}){more}")
+    _say(f"{count:,} row{'' if count == 1 else 's'}{where} (ticket {ticket_id}){MORE if has_next else ''}")
 
 
 @contextlib.contextmanager

@@ -49,6 +49,7 @@ from api.wire import Asked
 COLUMNS_MAX: Final = 200
 CURSOR: Final = "after"  # the variable of a page's document
 ROWS, PAGE, NEXT, END = "rows", "page", "hasNextPage", "endCursor"  # keys of its answer
+MORE: Final = "hasMore"  # beside a plain list that was cut: there is more than was asked for
 PAGING: Final = frozenset({"first", "after", "last", "before"})
 ITEMS: Final = frozenset({"nodes", "edges"})
 FRAMES: Final = frozenset({"pageInfo", "totalCount", "totalCountIsExact", "__typename"})  # say nothing about a row
@@ -84,6 +85,7 @@ class Question:
     columns: Sequence[Column]
     path: tuple[str, ...]
     is_connection: bool
+    says_more: bool  # whether the answer says if a plain list was cut
     counting: str  # the document that asks for totalCount
     paging: str  # the document that asks for a page after the cursor in the variable `after`
     after: str  # its name there
@@ -92,7 +94,8 @@ class Question:
         """Read the answer to `paging` or `document`."""
         found = self._at(data)
         if not self.is_connection:
-            return Page(found or [], has_next=False, end=None)
+            has_next = self.says_more and bool((self._at(data, above=1) or {}).get(MORE))
+            return Page(found or [], has_next, end=None)
         if found is None:
             return Page([], has_next=False, end=None)
         return Page(found[ROWS], found[PAGE][NEXT], found[PAGE][END])
@@ -102,9 +105,9 @@ class Question:
         found = self._at(data)
         return 0 if found is None else int(found["totalCount"])
 
-    def _at(self, data: Mapping[str, Any]) -> Any:
+    def _at(self, data: Mapping[str, Any], above: int = 0) -> Any:
         found: Any = data
-        for key in self.path:
+        for key in self.path[: len(self.path) - above]:
             if found is None:
                 return None
             found = found[key]
@@ -152,7 +155,8 @@ class _Reading:
 
     def question(self) -> Question:
         """Walk to the list, and word the documents that ask for it."""
-        way, kind = self._way()
+        way, kind, above = self._way()
+        says_more = MORE in above.fields
         last = way[-1][0]
         is_connection = isinstance(kind, GraphQLObjectType)
         after = _free(CURSOR, {node.variable.name.value for node in self.operation.variable_definitions or ()})
@@ -177,11 +181,12 @@ class _Reading:
         return Question(
             name=".".join(nodes[0].name.value for nodes in way),
             operation_name=self.operation.name.value if self.operation.name else None,
-            document=self._worded(way, last.arguments or (), as_asked),
+            document=self._worded(way, last.arguments or (), as_asked, beside=(_field(MORE),) if says_more else ()),
             variables=self.variables,
             columns=columns,
             path=tuple(_key(nodes[0]) for nodes in way),
             is_connection=is_connection,
+            says_more=says_more,
             counting=counting,
             paging=paging,
             after=after,
@@ -189,8 +194,8 @@ class _Reading:
 
     # ----------------------------------------------------------------------------------------------- reading a document
 
-    def _way(self) -> tuple[list[list[FieldNode]], GraphQLOutputType]:
-        """Return the fields that lead to the list, and its type: that of a connection, or a list.
+    def _way(self) -> tuple[list[list[FieldNode]], GraphQLOutputType, GraphQLObjectType]:
+        """Return the fields that lead to the list, its type, that of a connection or a list, and what it stands in.
 
         Raises: RequestError.
         """
@@ -198,7 +203,11 @@ class _Reading:
         kind: Any = self.schema.query_type
         sets = [self.operation.selection_set]
         while True:
-            fields = {key: nodes for key, nodes in self._by_key(sets).items() if nodes[0].name.value != "__typename"}
+            fields = {
+                key: nodes
+                for key, nodes in self._by_key(sets).items()
+                if nodes[0].name.value not in ("__typename", MORE)
+            }
             if len(fields) != 1:
                 raise RequestError(
                     f"A file has the rows of one list, and this asks for {', '.join(fields) or 'none'}"
@@ -209,11 +218,11 @@ class _Reading:
             field = kind.fields.get(nodes[0].name.value)
             found = get_nullable_type(field.type) if field else None
             if isinstance(found, GraphQLList) and isinstance(get_named_type(found), GraphQLObjectType):
-                return way, found
+                return way, found, kind
             if not isinstance(found, GraphQLObjectType):
                 raise RequestError(f"{nodes[0].name.value} is no list: a file has the rows of one.")
             if _is_connection(found):
-                return way, found
+                return way, found, kind
             kind, sets = found, [node.selection_set for node in nodes if node.selection_set]
 
     def _items(self, nodes: list[FieldNode]) -> list[FieldNode]:
@@ -295,6 +304,7 @@ class _Reading:
         arguments: Sequence[ArgumentNode],
         asked: SelectionSetNode,
         cursor: str | None = None,
+        beside: tuple[FieldNode, ...] = (),
     ) -> str:
         """Word the operation that asks for nothing but the list, with what it uses of variables and fragments."""
         for depth, nodes in reversed(list(enumerate(way))):
@@ -306,7 +316,7 @@ class _Reading:
                 directives=(),
                 selection_set=asked,
             )
-            asked = SelectionSetNode(selections=(field,))
+            asked = SelectionSetNode(selections=(field, *(beside if depth == len(way) - 1 else ())))
         fragments = self._fragments_in(asked)
         used = {name for node in (asked, *fragments) for name in _names_in(node, VariableNode)}
         definitions = [node for node in self.operation.variable_definitions or () if node.variable.name.value in used]

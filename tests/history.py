@@ -37,8 +37,8 @@ class History:
     entries: list[dict[str, Any]] = field(default_factory=list)
 
 
-async def write(api: Api, trades: int, *, seed: int = 7) -> History:
-    """Write a history of so many trades, two orders each."""
+async def write(api: Api, trades: int, *, seed: int = 7, first: int = 1) -> History:
+    """Write a history of so many trades, two orders each. first: the sequence of the first one."""
     rng, past = random.Random(seed), History()
     for _ in range(3):
         maker = await api.maker()
@@ -49,7 +49,7 @@ async def write(api: Api, trades: int, *, seed: int = 7) -> History:
     times = sorted(START + timedelta(seconds=rng.randrange(span), microseconds=rng.randrange(10**6))
                    for _ in range(trades))  # fmt: skip
     seqs: dict[tuple[UUID, str], int] = {}
-    for index, at in enumerate(times, start=1):
+    for index, at in enumerate(times, start=first):
         _trade(past, rng, index, at)
         _entry(past, rng, at, seqs)
     connection = await asyncpg.connect(api.database_url)

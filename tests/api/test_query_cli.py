@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.cells import csv_line
-from api.query import CONTROLS, Format, Lines, columns_of, flat, rows_in
+from api.query import CONTROLS, MORE, Format, Lines, columns_of, flat, rows_in
 from tests.world import PASSWORD, Api
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +68,7 @@ def files(folder: Path) -> list[str]:
 async def test_one_page_is_shown_as_a_table_and_leaves_no_ticket(api: Api, document: Path) -> None:
     count = await api.ticket_count()
     done = await carbondesk(api, document)
-    assert (done.returncode, done.stderr) == (0, "2 rows; there are more: --all\n")
+    assert (done.returncode, done.stderr) == (0, f"2 rows{MORE}\n")
     head, *lines = done.stdout.splitlines()
     assert head.split() == ["name", "description", "stats.trades", "user.email"]
     assert lines[0].split()[:3] == ["=Beta", "a", '�[31m�"b"'], "an escape sequence is not for the terminal"
@@ -100,7 +100,7 @@ async def test_a_file_is_whole_or_not_there(api: Api, document: Path, tmp_path: 
 async def test_one_page_of_a_file_says_that_there_are_more(api: Api, document: Path, tmp_path: Path) -> None:
     done = await carbondesk(api, document, "-f", "ndjson")
     assert done.returncode == 0
-    assert done.stderr.endswith("; there are more: --all\n")
+    assert done.stderr.endswith(f"{MORE}\n")
     assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == ["=Beta", "Alpha"]
     path = tmp_path / "makers.parquet"
     assert (await carbondesk(api, document, "-f", "parquet", "-o", path, "--all")).returncode == 0
@@ -237,6 +237,8 @@ def test_rows_are_found_wherever_the_list_stands() -> None:
     assert rows_in({"orders": {"edges": [{"cursor": "c", "node": {"a": 1}}]}}) == ([{"a": 1}], False)
     assert rows_in({"certificates": [{"a": 1}]}) == ([{"a": 1}], False)
     assert rows_in({"me": {"name": "x", "role": "ADMIN"}}) == ([{"name": "x", "role": "ADMIN"}], False)
+    groups = {"aggregateTrades": {"groups": [{"count": 1}], "hasMore": True}}
+    assert rows_in(groups) == ([{"count": 1}], True)
     assert rows_in({"marketMaker": None}) == ([], False)
 
 

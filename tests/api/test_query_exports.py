@@ -173,6 +173,16 @@ async def test_a_plain_list_has_one_page(api: Api) -> None:
     assert (rows[0]["tickSize"], rows[0]["isHalted"]) == ("0.01", "false")
 
 
+async def test_groups_are_a_list_that_says_when_it_was_cut(api: Api, maker: str, trader: Trader) -> None:
+    query = """query($maker: ID!, $first: Int) { aggregateOrders(groupBy: [STATUS], first: $first,
+        filter: { marketMakerId: $maker }) { hasMore groups { status count marketMaker { name } } } }"""
+    response = await export(api, "csv", query, maker=maker)
+    assert {row["status"]: row["count"] for row in table(response)} == {"FILLED": "3", "OPEN": str(COUNT - 3)}
+    assert "x-has-next-page" not in response.headers
+    cut = await export(api, "csv", query, maker=maker, first=1)
+    assert (len(table(cut)), cut.headers["x-has-next-page"]) == (1, "true")
+
+
 async def test_one_page_is_the_page_that_is_asked_for(api: Api, maker: str) -> None:
     query = "query($maker: ID!) { orders(filter: { marketMakerId: $maker }, last: 7) { nodes { id } } }"
     everything = await ids(api, maker)
