@@ -5,8 +5,8 @@
 All processes listen on one port (SO_REUSEPORT): the kernel deals connections out. The load asks for little, so that
 most of a small machine is left for what is measured. Processor time is counted for the API, PostgreSQL and the load
 apart: unlike orders a second it hardly depends on who else uses the machine. Bytes are those that tables, indexes and
-the log of writes grew by, divided by the orders placed and the tickets written. Every run starts from a copy of one seeded
-database; its rows must be those that were answered.
+the log of writes grew by, for each order placed or ticket written. Every run starts from a copy of one seeded database;
+its rows must be those that were answered.
 """
 
 from __future__ import annotations

@@ -81,9 +81,10 @@ class Spool:
     def _let_go(self) -> None:
         """Close the own file, so that it can be read like any other; the next attempt opens a new one."""
         if self._file:
-            self._file.close()
-            self._file = None
+            file, self._file = self._file, None
             self._path = self._folder / f"{uuid4()}.jsonl"
+            with contextlib.suppress(OSError):  # what the disk did not take is in the log
+                file.close()
 
     async def watch(self, units: Units) -> None:
         """Ingest for as long as the process lives."""

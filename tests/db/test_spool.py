@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import structlog
+
 from api.context import Services
 from db.spool import Spool
 from domain.tickets import ActionType, Attempt, Story
@@ -68,3 +70,20 @@ async def test_the_file_of_a_living_process_is_left_alone_and_a_torn_line_is_dro
         torn.write('{"attempt_id": "')
     assert await Spool(folder).ingest(desk_world.units) == 1
     assert len(await tickets_of(desk_world, whole.attempt_id)) == 1
+
+
+async def test_where_no_disk_takes_it_the_attempt_is_logged_and_the_next_one_is_kept(
+    desk_world: Services, tmp_path: Path
+) -> None:
+    folder, lost, kept = tmp_path / "spool", attempt("MM-No-Room"), attempt("MM-Room")
+    spool = Spool(folder)
+    folder.write_text("no folder", encoding="utf-8")
+    with structlog.testing.capture_logs() as logged:
+        await spool.keep(lost, STORY)
+    assert [(one["event"], one["attempt"]["attempt_id"]) for one in logged] == [
+        ("spool_unwritable", str(lost.attempt_id))
+    ]
+    folder.unlink()
+    await spool.keep(kept, STORY)
+    assert await spool.ingest(desk_world.units) == 1
+    assert len(await tickets_of(desk_world, kept.attempt_id)) == 1

@@ -1,7 +1,7 @@
-"""Clients under faults: each attempt has an idempotency key and is repeated until it is answered; all is kept.
+"""Clients under faults: each attempt has an idempotency key and is repeated until it is answered.
 
-A history says what was acknowledged. Afterwards the rows must be that and nothing else: no acknowledged attempt lost, no
-effect that no answer told of, no ticket number given to two attempts.
+A history says what was acknowledged. Afterwards the rows must be that and nothing else: no acknowledged attempt lost,
+no effect that no answer told of, no ticket number given to two attempts.
 """
 
 from __future__ import annotations

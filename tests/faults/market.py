@@ -158,7 +158,8 @@ async def market_of(settings: Settings, count: int, prefix: Sequence[str] = ()) 
     """
     assert settings.database_url is not None
     async with contextlib.AsyncExitStack() as stack:
-        served = [await stack.enter_async_context(serving_apart(settings, f"API {at}", prefix)) for at in range(count)]
+        starting = [stack.enter_async_context(serving_apart(settings, f"API {at}", prefix)) for at in range(count)]
+        served = await asyncio.gather(*starting)
         api = await stack.enter_async_context(contextlib.aclosing(Api(served[0].url, settings.database_url)))
         await api.create_admin()
         session = await stack.enter_async_context(
