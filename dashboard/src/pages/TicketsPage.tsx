@@ -139,7 +139,7 @@ function TicketsPage({ title, locked, withForm = false }: Props) {
       </div>
       {locked === FAILED && <Reasons facets={facets} state={state} change={change} />}
       <Panel className={styles.volume}>
-        <VolumeBars label="Tickets over time" bars={volume.bars} height={44} old={volume.problem} zoom={(from, to) => change({ range: { from, to } })} />
+        <VolumeBars label="Tickets over time" bars={volume.bars} height={44} old={volume.old} zoom={(from, to) => change({ range: { from, to } })} />
       </Panel>
       {view.pending.length > 0 && (
         <div className={styles.pillRow}>
@@ -343,14 +343,19 @@ function countWords({ rows, phase }: TicketsView<TicketEntry>, total: number | u
 function useVolume(filter: ReturnType<typeof filterOf>, view: TicketsView<TicketEntry>) {
   const zone = useZone()
   const timeZone = zone === 'utc' ? 'UTC' : Intl.DateTimeFormat().resolvedOptions().timeZone
-  const { data, problem, again } = useAnswer(TicketVolume, { filter, timeZone }, view.phase === 'loading')
+  const { data, problem, fetching, again } = useAnswer(TicketVolume, { filter, timeZone }, view.phase === 'loading')
+  // A count belongs to the filter it was made for: of another one it would be a false figure.
+  const key = JSON.stringify([filter, timeZone])
+  const [counted, setCounted] = useState<{ key: string; stats: NonNullable<typeof data>['ticketStats'] }>()
+  if (data && !fetching && counted?.stats !== data.ticketStats) setCounted({ key, stats: data.ticketStats })
   const arrived = view.fresh.size + view.pending.length
   useEffect(() => {
     if (arrived === 0) return undefined
     const timer = setTimeout(again, RECOUNT_MS)
     return () => clearTimeout(timer)
   }, [arrived, again])
-  return { bars: data?.ticketStats.actionsOverTime, total: data?.ticketStats.totalActions, problem: problem !== undefined }
+  const stats = counted?.key === key ? counted.stats : undefined
+  return { bars: counted?.stats.actionsOverTime, total: stats?.totalActions, old: problem !== undefined || stats === undefined }
 }
 
 // Whether the head of the page is in sight: rows move only under a reader who is not reading further down.

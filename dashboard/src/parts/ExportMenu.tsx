@@ -43,7 +43,7 @@ export function ExportMenu({ state, filter, columns, seesPayloads, opened, setOp
     const answer = await ask(ExportCount, { filter })
     setCount({
       filter,
-      words: 'problem' in answer ? 'Counted when it starts' : `Export ${formatCount(answer.value.ticketStats.totalActions)} rows`,
+      words: 'problem' in answer ? 'Counted when it starts' : `Export ${formatCount(answer.value.ticketStats.totalActions)} ${answer.value.ticketStats.totalActions === 1 ? 'row' : 'rows'}`,
     })
   }
   const start = async (kind: ExportKind) => {
@@ -55,7 +55,7 @@ export function ExportMenu({ state, filter, columns, seesPayloads, opened, setOp
         (done, all) => setRunning(`${formatCount(done)} of ${formatCount(all)}`),
         abort.current.signal,
       )
-      if (rows === expected) notices.tell({ tone: 'ok', title: `Exported ${formatCount(rows)} rows`, detail: fileName, ticketId })
+      if (rows === expected) notices.tell({ tone: 'ok', title: `Exported ${formatCount(rows)} ${rows === 1 ? 'row' : 'rows'}`, detail: fileName, ticketId })
       else {
         const detail = `${fileName} has ${formatCount(rows)} of ${formatCount(expected)} rows. Export it again.`
         notices.tell({ tone: 'fail', title: 'The file is not whole', detail, ticketId })

@@ -23,7 +23,7 @@ export function ViewsMenu({ path }: { path: string }) {
     if (!file) return
     try {
       const count = views.take(await file.text())
-      notices.tell({ tone: 'ok', title: `Took ${count} views`, detail: file.name, ticketId: undefined })
+      notices.tell({ tone: 'ok', title: `Took ${count} ${count === 1 ? 'view' : 'views'}`, detail: file.name, ticketId: undefined })
     } catch {
       notices.tell({ tone: 'fail', title: 'No views were taken', detail: `${file.name} is not a file of views.`, ticketId: undefined })
     }

@@ -30,7 +30,7 @@ export function ticketColumns(zone: Zone, open: (ticketId: string) => void): Col
     { id: 'time', header: `Time ${zone === 'utc' ? 'UTC' : 'local'}`, width: zone === 'utc' ? 232 : 262, sortable: true, card: 'start', cell: (row) => <span className={styles.quiet}>{formatInstant(row.timestamp, zone)}</span> },
     { id: 'ticket', header: 'Ticket', width: 158, card: 'end', isRowHeader: true, cell: (row) => <TicketAnchor ticketId={row.ticketId} open={open} className={styles.id} /> },
     { id: 'action', header: 'Action', width: 164, card: 'title', cell: (row) => words(row.actionType) },
-    { id: 'status', header: 'Status', width: 92, card: 'mark', cell: (row) => <TicketStatusMark status={row.status} /> },
+    { id: 'status', header: 'Status', width: 108, card: 'mark', cell: (row) => <TicketStatusMark status={row.status} /> },
     { id: 'by', header: 'By', width: 148, from: 'wide', card: 'none', cell: (row) => row.user?.name ?? NOTHING },
     { id: 'mm', header: 'Market maker', width: 124, from: 'wide', card: 'none', cell: (row) => row.marketMaker?.name ?? NOTHING },
     { id: 'entity', header: 'Entity', width: 190, from: 'widest', card: 'none', cell: (row) => (

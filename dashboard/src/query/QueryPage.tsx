@@ -1,6 +1,5 @@
 import { Button, Loader, Popover, Select } from '@mantine/core'
 import { useNavigate, useSearch } from '@tanstack/react-router'
-import type { TadaDocumentNode } from 'gql.tada'
 import { lazy, Suspense, useCallback, useEffect, useRef, useState, type FormEvent } from 'react'
 import { desk } from '../client'
 import { formatCount } from '../format'
@@ -102,7 +101,7 @@ export function QueryPage() {
       },
       Number(cap),
       abort.signal,
-      ({ rows, pages: count }) => setWork({ stop: () => abort.abort(), progress: `${formatCount(rows.length)} rows, ${formatCount(count)} pages` }),
+      (rows, pages) => setWork({ stop: () => abort.abort(), progress: `${formatCount(rows)} rows, ${formatCount(pages)} pages` }),
     )
     setWork(undefined)
     setProblem(pages.failure)
@@ -263,7 +262,7 @@ function stream(
   const startedAt = performance.now()
   let rows: Row[] = []
   let columns: string[] = []
-  return desk.connection.follow(operation.document as TadaDocumentNode<unknown, Record<string, unknown>>, () => variables, {
+  return desk.connection.follow(operation.document, () => variables, {
     next: (data: unknown) => {
       const found = rowsOf(data)
       rows = [...found.rows, ...rows].slice(0, STREAMED_ROWS_MAX)

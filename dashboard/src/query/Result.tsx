@@ -26,7 +26,7 @@ interface Props {
   fileName: string
 }
 
-const COLUMN_PX = 180
+const COLUMN_PX = 200
 
 /** Show an answer as a table or as it came, and hand it over as a file. */
 export function Result({ shown, busy, fileName }: Props) {
@@ -95,7 +95,7 @@ function columnOf(name: string): Column<Numbered> {
     sortable: true,
     cell: ({ row }) => {
       const value = row[name]
-      return typeof value === 'string' && TICKET_ID.test(value) ? <TicketLink id={value} /> : textOf(value)
+      return typeof value === 'string' && TICKET_ID.test(value) ? <TicketLink id={value} /> : <span title={textOf(value)}>{textOf(value)}</span>
     },
   }
 }

@@ -19,8 +19,15 @@ export function rowsOf(data: unknown): Found {
   const found = connectionIn(data, []) ?? listIn(data, [])
   const items = found?.items ?? (isRecord(data) ? [data] : [])
   const rows = items.map((item) => (isRecord(item) ? flat(item) : { value: item }))
-  const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))]
+  const columns = withoutHollow([...new Set(rows.flatMap((row) => Object.keys(row)))], rows)
   return { rows, columns, path: found?.path.join('.') ?? '', page: found?.page }
+}
+
+/** Leave out columns of objects that are only ever missing: `user` where there is `user.name` already. */
+export function withoutHollow(columns: readonly string[], rows: readonly Row[]): string[] {
+  return columns.filter(
+    (column) => !columns.some((other) => other.startsWith(`${column}.`)) || rows.some((row) => row[column] != null),
+  )
 }
 
 interface At {

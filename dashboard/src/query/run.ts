@@ -1,5 +1,4 @@
-import type { Row } from './rows'
-import { rowsOf } from './rows'
+import { rowsOf, withoutHollow, type Row } from './rows'
 
 export interface Answer {
   data: unknown
@@ -41,13 +40,13 @@ export async function fetchPages(
   ask: (after: string | null) => Promise<Answer>,
   cap: number,
   signal: AbortSignal,
-  progress: (pages: Pages) => void,
+  progress: (rows: number, pages: number) => void,
 ): Promise<Pages> {
   const rows: Row[] = []
   const columns = new Set<string>()
   let after: string | null = null
   let pages = 0
-  const state = (end: Pages['end'], failure?: string): Pages => ({ rows: [...rows], columns: [...columns], pages, end, failure })
+  const state = (end: Pages['end'], failure?: string): Pages => ({ rows, columns: withoutHollow([...columns], rows), pages, end, failure })
   for (;;) {
     if (signal.aborted) return state('stopped')
     let answer: Answer
@@ -66,6 +65,6 @@ export async function fetchPages(
     if (found.page.endCursor === after) return state('failed', 'The list did not go on: its cursor stayed the same.')
     if (rows.length >= cap) return state('capped')
     after = found.page.endCursor
-    progress(state('stopped'))
+    progress(rows.length, pages)
   }
 }
