@@ -6,7 +6,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.PHONY: run demo test lint format schema docs dashboard bench verify reset lock test-release clean help
+.PHONY: run demo test lint format schema docs dashboard bench screenshots verify reset lock test-release clean help
 
 run: ## start the market: servers, API, dashboard (FLOW=1 adds simulated traders)
 	@scripts/setup run
@@ -57,6 +57,12 @@ bench: ## run one figure: make bench NAME=orders (no NAME lists them)
 	@scripts/setup dev
 	@if [ -n "$(NAME)" ]; then exec $(PY) -m bench.$(NAME) $(ARGS); \
 	else ls bench/*.py | sed -E 's|bench/(.*)\.py|make bench NAME=\1|'; fi
+
+screenshots: ## take the pictures of docs/screenshots anew
+	@scripts/setup dev
+	@if $(PY) build_dashboard.py lacks-node; then scripts/setup node; fi
+	@$(PY) build_dashboard.py require
+	@CHROMIUM="$$(scripts/chromium)"; export CHROMIUM; exec $(PY) -m scripts.screenshots
 
 verify: ## recompute every law of the running market from its rows
 	@scripts/setup run

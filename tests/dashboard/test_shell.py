@@ -24,6 +24,11 @@ def test_the_palette_leads_to_pages_makers_and_whatever_an_id_names(desk: Desk) 
         page.keyboard.press("Enter")
         expect(palette).to_have_count(0)
 
+    def arrive() -> None:
+        desk.open("/settings")
+        expect(page.get_by_role("region", name="Whole market")).to_be_visible()
+
+    arrive()
     jump("identity", "People: Identity checks")
     expect(page.get_by_role("heading", name="Identity checks")).to_be_visible()
     known = desk.ask(
@@ -34,11 +39,12 @@ def test_the_palette_leads_to_pages_makers_and_whatever_an_id_names(desk: Desk) 
     jump(ticket_id.lower(), ticket_id)
     expect(page).to_have_url(re.compile(ticket_id))
     user = known["users"]["nodes"][0]
-    desk.open("/settings")
+    arrive()
     jump(user["id"], user["name"])
     expect(page).to_have_url(re.compile(f"/people/users\\?user={user['id']}"))
-    desk.open("/settings")
+    arrive()
     page.keyboard.press("Control+k")
+    expect(palette.get_by_role("textbox").or_(palette.get_by_role("searchbox"))).to_be_focused()
     page.keyboard.type(known["orders"]["nodes"][0]["id"])
     expect(palette.get_by_role("button", name=re.compile("^SELL .* order$"))).to_be_visible()
 
@@ -46,9 +52,11 @@ def test_the_palette_leads_to_pages_makers_and_whatever_an_id_names(desk: Desk) 
 def test_keys_lead_about_but_only_type_while_somebody_types(desk: Desk) -> None:
     desk.enter("ADMIN", "/settings")
     page = desk.page
+    expect(page.get_by_role("region", name="Whole market")).to_be_visible()
     page.keyboard.press("g")
     page.keyboard.press("u")
     expect(page.get_by_role("heading", name="Users")).to_be_visible()
+    expect(page.get_by_role("table", name="Users")).to_be_visible()
     page.keyboard.press("/")
     search = page.get_by_role("searchbox", name="Search users")
     expect(search).to_be_focused()
@@ -59,6 +67,7 @@ def test_keys_lead_about_but_only_type_while_somebody_types(desk: Desk) -> None:
     page.keyboard.press("n")
     expect(page.get_by_role("dialog", name="New user")).to_be_visible()
     page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
     page.keyboard.press("u")
     expect(page.get_by_role("button", name=re.compile("^Local"))).to_be_visible()
     page.keyboard.press("?")
