@@ -3,9 +3,9 @@
     make bench NAME=dashboard [ARGS="--seconds 30 --rate 50 --no-lighthouse"]
 
 The whole product runs as `make run` starts it. Traders place and cancel orders that rest in the book while Chromium
-shows it to an admin. The share of scripts is the processor time that Chromium itself counts (ScriptDuration), over the time that passed;
-long tasks are what the page was told of. Lighthouse (npm, installed into a temporary folder) loads the same page as
-somebody who is signed in.
+shows it to an admin. The share of scripts is the processor time that Chromium itself counts (ScriptDuration), over the
+time that passed; long tasks are what the page was told of. Lighthouse (npm, installed into a temporary folder) loads
+the same page as somebody who is signed in.
 """
 
 from __future__ import annotations

@@ -163,6 +163,7 @@ class LiveServer:
 
     url: str
     logins: list[Login]
+    home: Path
 
 
 @pytest.fixture(scope="session")
@@ -185,7 +186,7 @@ def live_server() -> Iterator[LiveServer]:
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_ready(f"{url}/readyz", product, log)
-            yield LiveServer(url, logins.read(home))
+            yield LiveServer(url, logins.read(home), home)
         finally:
             product.terminate()
             product.wait(LIVE_SECONDS_MAX)

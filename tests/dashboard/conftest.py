@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import pytest
@@ -34,6 +36,7 @@ class LiveServer(Protocol):
 
     url: str
     logins: list[Login]
+    home: Path
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,28 @@ class Desk:
         )
         assert "errors" not in answer, answer["errors"]
         data: dict[str, Any] = answer["data"]
+        return data
+
+    def buy(self, price: str, quantity: str) -> dict[str, Any]:
+        """Buy CEA as a trader of the demo, somewhere else, and return the payload."""
+        login = self.login("TRADER")
+        token = self._elsewhere(
+            "mutation($input: LoginInput!) { login(input: $input) { accessToken } }",
+            {"email": login.email, "password": login.password},
+        )["login"]["accessToken"]
+        payload: dict[str, Any] = self._elsewhere(
+            "mutation($input: PlaceOrderInput!) { placeOrder(input: $input) { errors { code } order { status } } }",
+            {"certificateType": "CEA", "side": "BUY", "price": price, "quantity": quantity},
+            token,
+        )["placeOrder"]
+        return payload
+
+    def _elsewhere(self, document: str, asked: dict[str, str], token: str = "") -> dict[str, Any]:
+        body = json.dumps({"query": document, "variables": {"input": asked}}).encode()
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        request = urllib.request.Request(f"{self.server.url}/graphql", body, headers)  # noqa: S310 - our own server
+        with urllib.request.urlopen(request, timeout=ANSWER_MS_MAX / 1000) as answer:  # noqa: S310
+            data: dict[str, Any] = json.load(answer)["data"]
         return data
 
     def place_maker_order(self, price: str, quantity: str) -> dict[str, Any]:

@@ -20,8 +20,9 @@ TELEPHONE: Final[ViewportSize] = {"width": 320, "height": 640}  # WCAG 1.4.10: w
 
 def routes() -> set[str]:
     """Read from the table of routes each address that shows a page."""
-    blocks = re.findall(r"createRoute\(\{(.*?)\}\)\n", ROUTES.read_text(encoding="utf-8"), re.DOTALL)
-    paths = {match[1] for block in blocks if "component:" in block and (match := re.search(r"path: '([^']+)'", block))}
+    _, *blocks = ROUTES.read_text(encoding="utf-8").split("createRoute({")
+    shown = (block for block in blocks if re.search(r"component: \w+Page\b", block))
+    paths = {match[1] for block in shown if (match := re.search(r"path: '([^']+)'", block))}
     return {f"/{path}" for path in paths}
 
 
@@ -47,7 +48,11 @@ def settle(desk: Desk) -> None:
 def violations(desk: Desk) -> list[str]:
     """Name what axe finds on the page as it is now."""
     found = Axe().run(desk.page, options=RULES).response["violations"]
-    return [f"{fault['id']}: {node['html']}" for fault in found for node in fault["nodes"]]
+    return [
+        f"{fault['id']}: {node['html']} {[check['message'] for check in node['any']]}"
+        for fault in found
+        for node in fault["nodes"]
+    ]
 
 
 def in_both_schemes(desk: Desk, place: str) -> dict[str, list[str]]:

@@ -201,7 +201,6 @@ function MakerLedger({ maker, state, seqs, go, add }: LedgerProps) {
       pages={pages}
       everyRow={(progress) => everyRow(makerLedger, { id: maker.id, filter }, progress)}
       fileName={`transactions_${maker.name}_${new Date().toISOString().slice(0, 10)}.csv`}
-      showsTickets
       action={
         add && (
           <Button size="xs" leftSection={<Icon name="plus" size={14} />} onClick={add}>

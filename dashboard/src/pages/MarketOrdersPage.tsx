@@ -85,6 +85,7 @@ function MarketDesk({ state, go, watch }: DeskProps) {
     >
       <IgnoredNote ignored={ignored} />
       <div className={styles.columns}>
+        <div className={styles.side}>
         <BookPanel
           look={look}
           change={change}
@@ -102,6 +103,8 @@ function MarketDesk({ state, go, watch }: DeskProps) {
             )
           }
         />
+          {look.rows === 10 && <DepthPanel book={view.book} certificate={certificate} />}
+        </div>
         <div className={styles.side}>
           {writes && (
             <SellForm
@@ -118,7 +121,7 @@ function MarketDesk({ state, go, watch }: DeskProps) {
             <h2 className={styles.title}>Recent trades</h2>
             <TradesTape view={trades} label={`Recent trades in ${certificateType}`} shown={30} />
           </Panel>
-          <DepthPanel book={view.book} certificate={certificate} />
+          {look.rows === 20 && <DepthPanel book={view.book} certificate={certificate} />}
         </div>
       </div>
       {seesMakers && <MakerOrders makerId={makerId} statuses={statuses} changeMaker={setMaker} changeStatuses={setStatuses} writes={writes} />}

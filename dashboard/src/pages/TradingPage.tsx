@@ -230,7 +230,6 @@ function OwnLedger({ state, go, balances }: { state: AccountState; go: Go; balan
       pages={pages}
       everyRow={(progress) => everyRow(ownLedger, { filter }, progress)}
       fileName={`ledger_${new Date().toISOString().slice(0, 10)}.csv`}
-      showsTickets={false}
     />
   )
 }

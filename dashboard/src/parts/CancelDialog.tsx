@@ -59,6 +59,9 @@ export function CancelDialog({ orders, maker, whose, took, close }: Props) {
     })
   }
 
+  // What was asked for is read again once it is cancelled; how it ended stays.
+  const shown = results ?? listed.map((order): Result => ({ order, ticketId: order.ticketId, fault: undefined }))
+  const isEmpty = maker !== undefined && !open.fetching && shown.length === 0
   const makers = new Set(listed.map((order) => order.marketMaker?.name))
   const [only] = makers
   const typed = listed.length < TYPED_FROM ? undefined : makers.size === 1 && only ? only : `cancel ${listed.length} orders`
@@ -70,13 +73,13 @@ export function CancelDialog({ orders, maker, whose, took, close }: Props) {
       confirm={`Cancel ${isCut ? 'all' : formatCount(listed.length)} ${listed.length === 1 ? 'order' : 'orders'}`}
       typed={typed}
       busy={busy || open.fetching}
-      over={results !== undefined || (maker !== undefined && !open.fetching && listed.length === 0)}
+      over={results !== undefined || isEmpty}
       act={() => void act()}
     >
       {open.problem && <ProblemNote problem={open.problem} again={open.again} />}
-      {maker && !open.fetching && listed.length === 0 && !open.problem && <EmptyNote title={`${maker.name} has no open orders`} />}
-      {listed.length > 0 && <p>{results ? 'How each of them ended:' : `Releases ${releaseOf(listed)}.${isCut ? ' More than is listed here.' : ''}`}</p>}
-      {listed.length > 0 && (
+      {isEmpty && !open.problem && <EmptyNote title={`${maker?.name ?? ''} has no open orders`} />}
+      {shown.length > 0 && <p>{results ? 'How each of them ended:' : `Releases ${releaseOf(listed)}.${isCut ? ' More than is listed here.' : ''}`}</p>}
+      {shown.length > 0 && (
         <div className={styles.scroller} tabIndex={0} role="region" aria-label="Orders to cancel">
           <table className={styles.table}>
             <thead>
@@ -87,7 +90,7 @@ export function CancelDialog({ orders, maker, whose, took, close }: Props) {
               </tr>
             </thead>
             <tbody>
-              {(results ?? listed.map((order): Result => ({ order, ticketId: order.ticketId, fault: undefined }))).map(({ order, ticketId, fault }) => (
+              {shown.map(({ order, ticketId, fault }) => (
                 <tr key={order.id}>
                   <td>
                     {order.marketMaker?.name} {order.side} {order.certificateType} @ {formatPrice(order.price)}

@@ -9,6 +9,7 @@ import { FormFailure } from '../ui/FormFailure'
 import { EmptyNote } from '../ui/Notes'
 import { Panel } from '../ui/Page'
 import { StateMark, type Tone } from '../ui/Status'
+import { TicketLink } from '../ui/TicketLink'
 import { OwnDeposits, RequestDeposit, type OwnDeposit } from './accountDocuments'
 import styles from './Form.module.css'
 import { usePages } from './usePages'
@@ -58,12 +59,12 @@ export function DepositsPanel() {
     void pages.again()
   }
   const columns: readonly Column<OwnDeposit>[] = [
-    { id: 'time', header: zone === 'utc' ? 'Announced UTC' : 'Announced', width: 212, card: 'start', cell: ({ createdAt }) => formatInstant(createdAt, zone) },
+    { id: 'time', header: zone === 'utc' ? 'Announced UTC' : 'Announced', width: 226, card: 'start', cell: ({ createdAt }) => formatInstant(createdAt, zone) },
     { id: 'amount', header: 'Amount', width: 150, numeric: true, card: 'title', cell: ({ amount: euros }) => formatEur(euros) },
     { id: 'reference', header: 'Reference', cell: ({ reference: text }) => text },
-    { id: 'status', header: 'Status', width: 120, card: 'mark', cell: ({ status }) => <StateMark tone={TONES[status]}>{words(status)}</StateMark> },
+    { id: 'status', header: 'Status', width: 130, card: 'mark', cell: ({ status }) => <StateMark tone={TONES[status]}>{words(status)}</StateMark> },
     { id: 'reason', header: 'Why', cell: ({ reason }) => reason ?? '—' },
-    { id: 'ticket', header: 'Ticket', width: 160, card: 'end', cell: ({ ticketId }) => <code>{ticketId}</code> },
+    { id: 'ticket', header: 'Ticket', width: 160, card: 'end', cell: ({ ticketId }) => <TicketLink id={ticketId} /> },
   ]
   return (
     <>

@@ -5,6 +5,7 @@ import { useZone } from '../preferences'
 import { FormFailure } from '../ui/FormFailure'
 import { Panel } from '../ui/Page'
 import { StateMark, type Tone } from '../ui/Status'
+import { TicketLink } from '../ui/TicketLink'
 import { UploadKycDocument, type Account } from './accountDocuments'
 import styles from './Form.module.css'
 import { useSubmit } from './useSubmit'
@@ -81,7 +82,7 @@ export function IdentityPanel({ account, again }: { account: Account; again: () 
           <ul aria-label="Uploaded documents">
             {account.kycDocuments.map(({ id, kind: what, fileName, bytes, uploadedAt, ticketId }) => (
               <li key={id}>
-                {words(what)}: {fileName}, {formatCount(Math.ceil(bytes / 1024))} kB, {formatInstant(uploadedAt, zone)} · <code>{ticketId}</code>
+                {words(what)}: {fileName}, {formatCount(Math.ceil(bytes / 1024))} kB, {formatInstant(uploadedAt, zone)} · <TicketLink id={ticketId} />
               </li>
             ))}
           </ul>

@@ -1,5 +1,6 @@
 import { Button, Progress, Select } from '@mantine/core'
 import { useMemo, useState, type ReactNode } from 'react'
+import { csvLine, save } from '../csv'
 import { formatAmount, formatCount, formatDelta, formatInstant, words } from '../format'
 import { notices } from '../live/notices'
 import type { Loaded } from '../live/pages'
@@ -10,7 +11,6 @@ import { Icon } from '../ui/icons'
 import { EmptyNote } from '../ui/Notes'
 import { Panel } from '../ui/Page'
 import { TicketLink } from '../ui/TicketLink'
-import { downloadCsv } from './download'
 import styles from './LedgerPanel.module.css'
 import { RANGE_WORDS, type LedgerEntry, type LedgerFilter } from './ledger'
 import type { Pages } from './usePages'
@@ -23,16 +23,14 @@ interface Props {
   everyRow: (progress: (rows: number) => void) => Promise<Loaded<readonly LedgerEntry[]>>
   /** Names the exported file. */
   fileName: string
-  /** Whether the ticket of a row may be opened. */
-  showsTickets: boolean
   action?: ReactNode
 }
 
 /** Show a ledger with its running balances; rows of one ticket stand together. */
-export function LedgerPanel({ state, change, pages, everyRow, fileName, showsTickets, action }: Props) {
+export function LedgerPanel({ state, change, pages, everyRow, fileName, action }: Props) {
   const zone = useZone()
   const { asset, types, range } = state
-  const columns = useMemo(() => columnsOf(zone, showsTickets), [zone, showsTickets])
+  const columns = useMemo(() => columnsOf(zone), [zone])
   const [read, setRead] = useState<number>()
   const exporting = read !== undefined
   const total = pages.total?.count
@@ -48,7 +46,7 @@ export function LedgerPanel({ state, change, pages, everyRow, fileName, showsTic
       notices.tell({ tone: 'fail', title: 'Not exported', detail: answer.problem.message, ticketId: answer.problem.ticketId })
       return
     }
-    downloadCsv(fileName, HEADINGS, answer.value.map(cellsOf))
+    save(fileName, [csvLine(HEADINGS), ...answer.value.map((row) => csvLine(cellsOf(row)))], 'text/csv;charset=utf-8')
     notices.tell({ tone: 'ok', title: 'Exported', detail: `${formatCount(answer.value.length)} rows to ${fileName}` })
   }
 
@@ -141,9 +139,9 @@ function Choice<Value extends AssetName | TransactionType | Range>({ label, all,
   )
 }
 
-function columnsOf(zone: 'utc' | 'local', showsTickets: boolean): readonly Column<LedgerEntry>[] {
+function columnsOf(zone: 'utc' | 'local'): readonly Column<LedgerEntry>[] {
   return [
-    { id: 'time', header: zone === 'utc' ? 'Time UTC' : 'Time', width: 212, card: 'start', cell: ({ createdAt }) => formatInstant(createdAt, zone) },
+    { id: 'time', header: zone === 'utc' ? 'Time UTC' : 'Time', width: 226, card: 'start', cell: ({ createdAt }) => formatInstant(createdAt, zone) },
     { id: 'asset', header: 'Asset', width: 70, card: 'title', cell: ({ asset }) => asset },
     { id: 'type', header: 'Type', width: 130, cell: ({ transactionType }) => words(transactionType) },
     { id: 'reason', header: 'Why', width: 110, from: 'wide', cell: ({ reason }) => words(reason) },
@@ -157,7 +155,7 @@ function columnsOf(zone: 'utc' | 'local', showsTickets: boolean): readonly Colum
     { id: 'by', header: 'By', width: 120, from: 'widest', cell: ({ createdBy }) => createdBy?.name ?? '—' },
     {
       id: 'ticket', header: 'Ticket', width: 160, card: 'end',
-      cell: ({ ticketId }) => (showsTickets ? <TicketLink id={ticketId} /> : <code>{ticketId}</code>),
+      cell: ({ ticketId }) => <TicketLink id={ticketId} />,
     },
   ]
 }

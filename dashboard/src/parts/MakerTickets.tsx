@@ -15,7 +15,7 @@ export function MakerTickets({ makerId }: { makerId: string }) {
   const zone = useZone()
   const [view, feed] = useTickets(useMemo(() => readTickets({ mm: makerId }), [makerId]))
   const columns: readonly Column<TicketEntry>[] = [
-    { id: 'time', header: zone === 'utc' ? 'Time UTC' : 'Time', width: 212, card: 'start', cell: ({ timestamp }) => formatInstant(timestamp, zone) },
+    { id: 'time', header: zone === 'utc' ? 'Time UTC' : 'Time', width: 226, card: 'start', cell: ({ timestamp }) => formatInstant(timestamp, zone) },
     { id: 'ticket', header: 'Ticket', width: 160, card: 'title', cell: ({ ticketId }) => <TicketLink id={ticketId} /> },
     { id: 'action', header: 'Action', width: 180, cell: ({ actionType }) => words(actionType) },
     { id: 'status', header: 'Status', width: 100, card: 'mark', cell: ({ status }) => <TicketStatusMark status={status} /> },

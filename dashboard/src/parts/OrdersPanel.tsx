@@ -1,5 +1,6 @@
 import { Button, SegmentedControl, Select } from '@mantine/core'
 import { useMemo, useState } from 'react'
+import { csvLine, save as saveFile } from '../csv'
 import { formatInstant, formatPrice, formatQuantity, words } from '../format'
 import type { RowsFeed, RowsView } from '../live/rows'
 import { ORDER_STATUSES, OPEN_STATUSES, type OrderStatus } from '../marketPaths'
@@ -12,7 +13,6 @@ import { Panel } from '../ui/Page'
 import { StateMark, type Tone } from '../ui/Status'
 import { TicketLink } from '../ui/TicketLink'
 import { CancelDialog } from './CancelDialog'
-import { downloadCsv } from './download'
 import type { OrderEntry } from './marketDocuments'
 import styles from './OrdersPanel.module.css'
 import { isOpen } from './useOrders'
@@ -51,7 +51,7 @@ export function OrdersPanel(props: Props) {
   const mode = statuses.join() === OPEN_STATUSES.join() ? 'open' : 'all'
   const maker = makers?.find(({ id }) => id === makerId)
   const columns = useMemo(() => columnsOf(zone, whose, cancel), [zone, whose, cancel])
-  const save = () => downloadCsv(`orders_${new Date().toISOString().slice(0, 10)}.csv`, HEADINGS, view.rows.map(cellsOf))
+  const save = () => saveFile(`orders_${new Date().toISOString().slice(0, 10)}.csv`, [csvLine(HEADINGS), ...view.rows.map((row) => csvLine(cellsOf(row)))], CSV)
 
   return (
     <Panel label={title} className={styles.panel}>
@@ -145,7 +145,7 @@ export function OrdersPanel(props: Props) {
 
 function columnsOf(zone: 'utc' | 'local', whose: Props['whose'], cancel: Props['cancel']): readonly Column<OrderEntry>[] {
   return [
-    { id: 'time', header: zone === 'utc' ? 'Time UTC' : 'Time', width: 212, card: 'start', cell: ({ createdAt }) => formatInstant(createdAt, zone) },
+    { id: 'time', header: zone === 'utc' ? 'Time UTC' : 'Time', width: 226, card: 'start', cell: ({ createdAt }) => formatInstant(createdAt, zone) },
     ...(whose === 'maker'
       ? [{ id: 'maker', header: 'Market maker', card: 'title', isRowHeader: true, cell: ({ marketMaker }: OrderEntry) => marketMaker?.name ?? '—' } as const]
       : []),
@@ -159,7 +159,7 @@ function columnsOf(zone: 'utc' | 'local', whose: Props['whose'], cancel: Props['
       cell: ({ status }) => <StateMark tone={TONES[status]}>{words(status)}</StateMark>,
     },
     { id: 'ticket', header: 'Ticket', width: 160, cell: ({ ticketId }) => <TicketLink id={ticketId} /> },
-    ...(cancel ? [{ id: 'cancel', header: 'Cancel', width: 84, card: 'end', cell: (order: OrderEntry) => <CancelOne order={order} cancel={cancel} /> } as const] : []),
+    ...(cancel ? [{ id: 'cancel', header: 'Cancel', width: 96, card: 'end', cell: (order: OrderEntry) => <CancelOne order={order} cancel={cancel} /> } as const] : []),
   ]
 }
 
@@ -190,6 +190,7 @@ function CancelOne({ order, cancel }: { order: OrderEntry; cancel: (order: Order
   )
 }
 
+const CSV = 'text/csv;charset=utf-8'
 const HEADINGS = [
   'created_at', 'order_id', 'market_maker', 'certificate_type', 'side', 'type', 'price', 'quantity', 'filled', 'status', 'ticket_id',
 ] as const

@@ -25,7 +25,7 @@ export function TradesPanel({ makerId }: { makerId: string }) {
   const zone = useZone()
   const pages = usePages(makerTrades, { filter: { marketMakerId: makerId } })
   const columns: readonly Column<Trade>[] = [
-    { id: 'time', header: zone === 'utc' ? 'Time UTC' : 'Time', width: 212, card: 'start', cell: ({ executedAt }) => formatInstant(executedAt, zone) },
+    { id: 'time', header: zone === 'utc' ? 'Time UTC' : 'Time', width: 226, card: 'start', cell: ({ executedAt }) => formatInstant(executedAt, zone) },
     { id: 'cert', header: 'Cert', width: 70, card: 'title', cell: ({ certificateType }) => certificateType },
     { id: 'price', header: 'Price', width: 100, numeric: true, cell: ({ price }) => formatPrice(price) },
     { id: 'quantity', header: 'Quantity', width: 110, numeric: true, cell: ({ quantity }) => formatQuantity(quantity) },

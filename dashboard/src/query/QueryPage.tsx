@@ -145,7 +145,7 @@ export function QueryPage() {
         <div className={styles.work}>
           <Panel className={styles.frame} label="Editor">
             <div className={styles.edited} data-writes={allowsMutations || undefined}>
-              <Suspense fallback={<div className={styles.waiting}><Loader size="sm" aria-label="Loading the editor" /></div>}>
+              <Suspense fallback={<div className={styles.waiting}><Loader size="sm" role="status" aria-label="Loading the editor" /></div>}>
                 <Editor text={draft.query} schema={schema} change={(query) => setDraft((old) => ({ ...old, query }))} run={() => void start()} />
               </Suspense>
             </div>

@@ -27,19 +27,24 @@ interface Props {
  * What is pasted as "1 000,50" or "1,000.50" becomes 1000.50 and is shown so that one sees how it was understood.
  */
 export function DecimalField({ label, value, change, places, step, unit, error, description, required = false, disabled = false, left, ref }: Props) {
-  const [typing, setTyping] = useState(false)
+  // As it is being written; forgotten when the field is left, or when something else sets the value.
+  const [written, setWritten] = useState<string>()
   const known = readDecimal(value)
+  const isMine = written !== undefined && (readDecimal(written) ?? written) === value
   const add = (event: KeyboardEvent) => {
     if (!step || (event.key !== 'ArrowUp' && event.key !== 'ArrowDown')) return
     event.preventDefault()
     const next = sum(known ?? '0', event.key === 'ArrowUp' ? step : `-${step}`)
-    if (unitsOf(next) > 0n) change(next)
+    if (unitsOf(next) > 0n) {
+      setWritten(undefined)
+      change(next)
+    }
   }
   return (
     <TextInput
       ref={ref}
       label={label}
-      value={!typing && known !== undefined ? formatDecimal(known, places) : value}
+      value={isMine ? written : known === undefined ? value : formatDecimal(known, places)}
       inputMode="decimal"
       autoComplete="off"
       classNames={{ input: styles.input ?? '' }}
@@ -52,17 +57,20 @@ export function DecimalField({ label, value, change, places, step, unit, error, 
       error={error}
       description={description}
       inputWrapperOrder={['label', 'input', 'description', 'error']}
-      onFocus={() => setTyping(true)}
       onBlur={() => {
-        setTyping(false)
-        if (known !== undefined && known !== value) change(known)
+        setWritten(undefined)
         left?.()
       }}
-      onChange={(event) => change(event.currentTarget.value)}
+      onChange={(event) => {
+        const text = event.currentTarget.value
+        setWritten(text)
+        change(readDecimal(text) ?? text)
+      }}
       onPaste={(event) => {
         const pasted = readDecimal(event.clipboardData.getData('text'))
         if (pasted === undefined) return
         event.preventDefault()
+        setWritten(undefined)
         change(pasted)
       }}
       onKeyDown={add}
