@@ -1,6 +1,7 @@
 """A trader at the desk: buys and sells on the live book, and looks after the account."""
 
 import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -68,7 +69,7 @@ def test_an_order_that_would_trade_at_once_has_to_be_agreed_to(trader: Desk) -> 
     expect(rows.filter(has_text="EUA").filter(has_text="Settle in").first).to_contain_text("+1")
 
 
-def test_a_trader_looks_after_the_account(trader: Desk, tmp_path: Path) -> None:
+def test_a_trader_looks_after_the_account(trader: Desk) -> None:
     page = trader.page
     page.get_by_role("tab", name="Balances").click()
     expect(page.get_by_role("region", name="Balance of EUR")).to_be_visible()
@@ -81,6 +82,22 @@ def test_a_trader_looks_after_the_account(trader: Desk, tmp_path: Path) -> None:
     expect(row).to_contain_text("Pending")
 
     page.get_by_role("tab", name="Identity check").click()
+    expect(page.get_by_text("You may trade.")).to_be_visible()
+
+
+def test_a_new_trader_uploads_a_document_and_waits(desk: Desk, tmp_path: Path) -> None:
+    page, email, password = desk.page, f"new-{secrets.token_hex(4)}@trader.example", "a password of a new trader"
+    desk.enter("ADMIN", "/market-orders")
+    made = desk.ask(
+        "mutation($input: CreateUserInput!) { createUser(input: $input) { errors { code } } }",
+        input={"email": email, "name": "New Trader", "role": "TRADER", "password": password},
+    )
+    assert made == {"createUser": {"errors": []}}
+    desk.page.context.clear_cookies()
+    desk.open("/trading")
+    desk.fill_sign_in(email, password)
+    expect(page.get_by_text("Orders are refused until your identity check is approved")).to_be_visible()
+    page.get_by_role("tab", name="Identity check").click()
     page.get_by_role("combobox", name="Document").click()
     page.get_by_role("option", name="Proof of address").click()
     scan = tmp_path / "scan.png"
@@ -89,7 +106,8 @@ def test_a_trader_looks_after_the_account(trader: Desk, tmp_path: Path) -> None:
         page.get_by_role("button", name="File").click()
     chooser.value.set_files(scan)
     page.get_by_role("button", name="Upload").click()
-    expect(toast(trader, "Document uploaded")).to_contain_text("scan.png")
+    expect(toast(desk, "Document uploaded")).to_contain_text("scan.png")
+    expect(page.get_by_text("The desk looks at your documents.")).to_be_visible()
     expect(page.get_by_role("list", name="Uploaded documents")).to_contain_text("scan.png")
 
 
@@ -142,6 +160,6 @@ def test_axe_finds_nothing_where_market_makers_are_run(desk: Desk, scheme: str) 
         found[path] = violations(desk)
     desk.open("/market-makers")
     page.get_by_role("button", name="New market maker").first.click()
-    expect(page.get_by_role("dialog", name="New market maker").get_by_role("textbox", name="Name")).to_be_focused()
+    expect(page.get_by_role("dialog", name="New market maker").get_by_role("textbox", name="Name", exact=True)).to_be_focused()
     found["create"] = violations(desk)
     assert {path: faults for path, faults in found.items() if faults} == {}

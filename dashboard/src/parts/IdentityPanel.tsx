@@ -49,11 +49,12 @@ export function IdentityPanel({ account, again }: { account: Account; again: () 
   return (
     <>
       <Panel label="Identity check" className={styles.narrow}>
+        <p>
+          <StateMark tone={TONES[account.kycStatus]}>{words(account.kycStatus)}</StateMark> {WORDS[account.kycStatus]}
+        </p>
+        {account.kycReason && <p className={styles.review}>{account.kycReason}</p>}
+        {account.kycStatus !== 'APPROVED' && (
         <form className={styles.form} noValidate onSubmit={(event) => void send(event)} aria-label="Upload a document">
-          <p>
-            <StateMark tone={TONES[account.kycStatus]}>{words(account.kycStatus)}</StateMark> {WORDS[account.kycStatus]}
-          </p>
-          {account.kycReason && <p className={styles.review}>{account.kycReason}</p>}
           <FormFailure failure={attempt.failure} />
           <Select
             label="Document"
@@ -76,6 +77,7 @@ export function IdentityPanel({ account, again }: { account: Account; again: () 
             Upload
           </Button>
         </form>
+        )}
       </Panel>
       {account.kycDocuments.length > 0 && (
         <Panel label="Uploaded documents" className={styles.narrow}>

@@ -15,6 +15,11 @@ import { useSubmit } from './useSubmit'
 const NAME_LENGTH_MAX = 64
 const EMAIL = /^[^\s@]+@[^\s@]+\.[^\s@]+$/
 
+// What comes next has the focus: the form that had it is gone.
+function firstLink(node: HTMLElement | null): void {
+  node?.querySelector<HTMLElement>('[data-next]')?.focus()
+}
+
 /** Create a market maker with what it starts with; then lead to what comes next. */
 export function CreateMakerDialog({ close, made }: { close: () => void; made: () => void }) {
   const [name, setName] = useState('')
@@ -69,7 +74,7 @@ export function CreateMakerDialog({ close, made }: { close: () => void; made: ()
   return (
     <Modal opened onClose={close} title={created ? 'Market maker created' : 'New market maker'} size="lg" closeButtonProps={{ 'aria-label': 'Close' }}>
       {created ? (
-        <div className={styles.success}>
+        <div className={styles.success} ref={firstLink}>
           <p>
             <Link to="/market-makers/$makerId" params={{ makerId: created.id }}>
               {created.name}
@@ -80,7 +85,7 @@ export function CreateMakerDialog({ close, made }: { close: () => void; made: ()
             <ButtonLink variant="default" to="/market-makers/$makerId" params={{ makerId: created.id }} search={{ tab: 'transactions' }}>
               Deposit more
             </ButtonLink>
-            <ButtonLink to="/market-orders" search={{ mm: created.id }} data-autofocus>
+            <ButtonLink to="/market-orders" search={{ mm: created.id }} data-next>
               Place an order
             </ButtonLink>
           </div>
