@@ -42,6 +42,7 @@ export const AREAS: readonly Area[] = [
   },
   { to: '/settlement', label: 'Trades & settlement', icon: 'settle', permission: 'trades.read', key: 'r' },
   { to: '/settings', label: 'Settings', icon: 'settings', permission: 'settings.read', key: 'e' },
+  { to: '/operations', label: 'Operations', icon: 'clock', permission: 'operations.read', key: 'i' },
   { to: '/query', label: 'Query', icon: 'query', permission: 'query.run', key: 'q' },
 ]
 

@@ -11,6 +11,7 @@ it.each<[Permission, readonly Role[]]>([
   ['trades.read', ['ADMIN', 'ANALYST']],
   ['settings.read', ['ADMIN', 'ANALYST']],
   ['people.read', ['ADMIN']],
+  ['operations.read', ['ADMIN']],
   ['desk.write', ['ADMIN']],
   ['own.trade', ['TRADER']],
   ['query.run', ['ADMIN', 'ANALYST']],

@@ -14,6 +14,7 @@ const ALLOWED = {
   'trades.read': ['ADMIN', 'ANALYST'],
   'settings.read': ['ADMIN', 'ANALYST'],
   'people.read': ['ADMIN'],
+  'operations.read': ['ADMIN'],
   'desk.write': ['ADMIN'],
   'own.trade': ['TRADER'],
   'query.run': ['ADMIN', 'ANALYST'],

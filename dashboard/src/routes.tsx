@@ -50,6 +50,7 @@ const KycPage = lazyRouteComponent(() => import('./pages/KycPage'), 'KycPage')
 const DepositsPage = lazyRouteComponent(() => import('./pages/DepositsPage'), 'DepositsPage')
 const SettlementPage = lazyRouteComponent(() => import('./pages/SettlementPage'), 'SettlementPage')
 const SettingsPage = lazyRouteComponent(() => import('./pages/SettingsPage'), 'SettingsPage')
+const OperationsPage = lazyRouteComponent(() => import('./pages/OperationsPage'), 'OperationsPage')
 
 const root = createRootRoute({
   component: () => (
@@ -226,6 +227,8 @@ const settlement = createRoute({
 
 const settings = createRoute({ getParentRoute: () => desk, path: 'settings', component: SettingsPage })
 
+const operations = createRoute({ getParentRoute: () => desk, path: 'operations', component: OperationsPage })
+
 export const router = createRouter({
   routeTree: root.addChildren([
     login,
@@ -236,7 +239,7 @@ export const router = createRouter({
       marketMakers, marketMaker,
       logging, loggingOverview, tickets, makerActions, failedActions, searchTickets, ticketPage, ticket,
       people, users, kyc, deposits,
-      settlement, settings, query,
+      settlement, settings, operations, query,
     ]),
   ]),
   parseSearch: (text) => parseSearch(text),
