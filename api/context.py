@@ -125,6 +125,7 @@ class Context:
     response: Response | None = None
     replaces: Caller | None = None  # whose session a login in this browser takes the place of
     seat: Seat | None = None  # of a subscription whose execution others may share
+    noted: dict[str, Any] | None = None  # how root fields were answered from plans (`api.repeats`)
     plans: dict[Any, Any] | None = None  # of the document's lists (`api.plans`), kept as long as the document
     tags: tuple[str, ...] = ()  # on every ticket of the operation
     tickets: dict[str, str] = field(default_factory=dict)  # alias of a mutation → its root ticket

@@ -46,7 +46,7 @@ POINT_US: Final = 5
 COSTS_MAX: Final[Mapping[UserRole | None, int]] = {
     UserRole.ADMIN: 100_000,  # half a second
     UserRole.ANALYST: 100_000,
-    UserRole.TRADER: 50_000,
+    UserRole.TRADER: 80_000,
     None: 20_000,
 }
 assert set(COSTS_MAX) == {*ROLES[Policy.OWNER], None}

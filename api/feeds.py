@@ -26,7 +26,7 @@ import db.orders
 from api.errors import Code, RequestError
 from api.events import Events, Keep, cancel
 from db.ledger import AccountKey
-from db.orders import OrderFilter
+from db.orders import OrderFilter, TradeFilter
 from db.read import Reader
 from domain.ledger import Balance
 from domain.market import Order, Trade
@@ -168,14 +168,14 @@ class Journal(Feed[Change]):
         super().__init__(events, reader, "book")
         self._heads: dict[CertificateType, int] = {}
 
-    async def trades(self, certificate_type: CertificateType | None) -> AsyncGenerator[Trade, None]:
-        """Yield each trade made from now on.
+    async def trades(self, wanted: TradeFilter) -> AsyncGenerator[Trade, None]:
+        """Yield each trade made from now on that the filter fits.
 
         Raises: RequestError (RATE_LIMITED: the watcher lags).
         """
 
         def wants(change: Change) -> bool:
-            return isinstance(change, Trade) and certificate_type in (None, change.certificate_type)
+            return isinstance(change, Trade) and db.orders.is_one_of(change, wanted)
 
         async with aclosing(self._watch(wants)) as changes:
             async for change in changes:

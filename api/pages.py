@@ -11,7 +11,7 @@ from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
 import strawberry
 from sqlalchemy.exc import DBAPIError
 
-from api import plans
+from api import plans, repeats
 from api.context import Info
 from api.errors import Code, RequestError
 from db.lists import Listing, Way
@@ -155,13 +155,16 @@ async def _connection(
     node_of: Callable[[R], N],
     kind: type[Connection[N]],
 ) -> Connection[N]:
-    known: list[tuple[int, bool]] = []
+    def counting() -> Callable[[], Awaitable[tuple[int, bool]]]:
+        known: list[tuple[int, bool]] = []
 
-    async def counted() -> tuple[int, bool]:
-        if not known:
-            async with in_time(info.context.reader.statement_timeout_s):
-                known.append(await count())
-        return known[0]
+        async def counted() -> tuple[int, bool]:
+            if not known:
+                async with in_time(info.context.reader.statement_timeout_s):
+                    known.append(await count())
+            return known[0]
+
+        return counted
 
     async def loaded(window: Window) -> Page[R]:
         try:
@@ -172,12 +175,22 @@ async def _connection(
             raise RequestError(error.message, Code.BAD_REQUEST, field=error.field) from error
 
     if plan := plans.of(info):
-        page = await loaded(replace(window, projection=plan.projection))
+        shown = replace(window, projection=plan.projection)
+
+        async def again(info: Info) -> plans.Built:
+            page = await loaded(shown)
+            async with in_time(info.context.reader.statement_timeout_s):
+                return await plan.built(info, page, counting())
+
+        page = await loaded(shown)
         try:
             async with in_time(info.context.reader.statement_timeout_s):
-                return cast("Connection[N]", await plan.built(info, page, counted))
+                built = await plan.built(info, page, counting())
         except (plans.Unplanned, DomainError, RequestError):
             pass  # stock execution says where it went wrong
+        else:
+            repeats.note(info, again)
+            return cast("Connection[N]", built)
     page = await loaded(window)
     edges = [Edge(cursor=cursor, node=node_of(item)) for cursor, item in page.items]
     return kind(
@@ -189,5 +202,5 @@ async def _connection(
             start_cursor=edges[0].cursor if edges else None,
             end_cursor=edges[-1].cursor if edges else None,
         ),
-        count=counted,
+        count=counting(),
     )

@@ -145,6 +145,9 @@ class By:
 
     name: str
 
+    def __str__(self) -> str:
+        raise Unplanned  # what is made of a value cannot be asked of all
+
 
 @dataclass(frozen=True, slots=True)
 class Hung:
@@ -432,6 +435,7 @@ class Stranger:
 def hung_of(above: GraphQLObjectType, found_field: GraphQLField, details: Details, raw: Any) -> Hung:
     """Ask a resolver what it would load, for a parent that stands for all; it answers from `api.pages.nested`.
 
+    It may do so at once only: whatever it would look up first is no matter of all parents.
     Raises: Unanswered (its arguments are wrong: stock execution says so for each parent there is), Unplanned.
     """
     kind = cast("StrawberryObjectDefinition", above.extensions["strawberry-definition"]).origin

@@ -12,6 +12,7 @@ from api.limits import EXTENSIONS
 from api.mutations import Mutation
 from api.plans import Executor
 from api.queries import Query
+from api.repeats import RepeatingSchema
 from api.scalars import SCALARS
 from api.subscriptions import Subscription
 from api.tickets import Tickets
@@ -35,7 +36,8 @@ def build(*, is_fast: bool = True) -> Schema:
 
     Raises: TypeError when nobody has said who sees a field, or how long a list can be.
     """
-    schema = Schema(
+    kind = RepeatingSchema if is_fast else Schema
+    schema = kind(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,

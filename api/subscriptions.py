@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import strawberry
@@ -16,14 +16,15 @@ from api.enums import CertificateType, UserRole
 from api.errors import Code, RequestError
 from api.fanout import Audience, Events, variables_of
 from api.figures import Balance, OrderBook, OrderBookEvent, book_event
-from api.filters import OrderFilter, TicketFilter
+from api.filters import OrderFilter, TicketFilter, TradeFilter
 from api.objects import Ticket
-from api.orders import Order, Trade, orders_asked
+from api.orders import Order, Trade, orders_asked, trades_asked
 from api.pages import FILTER
 from api.policy import Allow, Policy
 from api.queries import DEPTH, Depth, Which, checked_depth
 from api.scalars import BigInt
 from api.sources import BookChanges, WholeBooks
+from db import filters
 from domain.errors import DomainError
 from domain.people import uuid_or_none
 
@@ -31,6 +32,20 @@ SHARED = frozenset({"orderBook", "orderBookChanges", "trades", "orders", "ticket
 """Subscriptions that are executed once for all who ask the same with the same rights."""
 
 NO_ORDERS = db.orders.OrderFilter(ids=())
+NO_TRADES = db.orders.TradeFilter(ids=())
+F = TypeVar("F", bound=filters.Filter)
+
+
+def checked(wanted: F) -> F:
+    """Return a filter that is not too large.
+
+    Raises: RequestError (BAD_REQUEST).
+    """
+    try:
+        filters.check(wanted)
+    except DomainError as error:
+        raise RequestError(error.message, Code.BAD_REQUEST, field=error.field) from error
+    return wanted
 
 
 def subscription(policy: Policy, description: str) -> Any:
@@ -91,9 +106,13 @@ class Subscription:
         certificate_type: Annotated[
             CertificateType | None, strawberry.argument(description="Of one certificate; all when not given.")
         ] = None,
+        filter: Annotated[TradeFilter | None, FILTER] = None,
     ) -> AsyncGenerator[Trade, None]:
+        asked = trades_asked(info, filter)
+        own = {} if certificate_type is None else {"certificate_type": certificate_type}
+        wanted = checked((asked and filters.narrowed(asked, **own)) or NO_TRADES)
         journal = info.context.services.journal
-        source = Events(("trades", certificate_type), Audience.ROLE, partial(journal.trades, certificate_type))
+        source = Events(("trades", repr(wanted)), Audience.ROLE, partial(journal.trades, wanted))
         async with aclosing(info.context.watch(source)) as records:
             async for record in records:
                 info.context.forget()
@@ -107,7 +126,7 @@ class Subscription:
     async def orders(
         self, info: Info, filter: Annotated[OrderFilter | None, FILTER] = None
     ) -> AsyncGenerator[Order, None]:
-        wanted = orders_asked(info, filter) or NO_ORDERS
+        wanted = checked(orders_asked(info, filter) or NO_ORDERS)
         journal = info.context.services.journal
         source = Events(("orders", repr(wanted)), Audience.ROLE, partial(journal.orders, wanted))
         async with aclosing(info.context.watch(source)) as records:

@@ -80,9 +80,11 @@ PEER = {
 FIELDS = "id price quantity notional executedAt takerSide status ticketId buyer { name }"
 # The heaviest documents that an analyst may send, of which the second is one that no plan can answer.
 HEAVIEST = {
-    "planned": "query Q($n: Int!) { orders(first: 100) { nodes { id trades(first: $n) { nodes {"
+    "planned": "query Q($n: Int!) { orders(first: 100, filter: { hasMarketMaker: true }) { nodes { id"
+    " trades(first: $n) { nodes {"
     f" {FIELDS} }} }} }} }} }}",
-    "stock": "query Q($n: Int!) { orders(first: 100) { nodes { id trades(first: $n) { nodes {"
+    "stock": "query Q($n: Int!) { orders(first: 100, filter: { hasMarketMaker: true }) { nodes { id"
+    " trades(first: $n) { nodes {"
     f" {FIELDS} marketMaker {{ balance(asset: CEA) {{ available }} }} }} }} }} }} }}",
 }
 

@@ -9,7 +9,7 @@ import asyncpg
 
 MAKERS, TRADERS = 20, 200
 ORDERS, TICKETS = 100_000, 200_000
-BUSY = 500  # of the newest orders: all trades are theirs, so that a list of their trades is long
+BUSY = 10_000  # of the newest orders: all trades are theirs, so that a list of their trades is long
 DAYS = 365
 STATEMENT_S = 600
 

@@ -35,7 +35,8 @@ from tests.world import Api
 
 NAMES = StrawberryConfig().name_converter
 OVERSEERS = {UserRole.ADMIN, UserRole.ANALYST}
-NESTED_PAGE = 3
+# Of tickets few at the root too: each has up to 50 that are related, and each of those as many.
+PAGE, NESTED_PAGE = 25, 3
 FRAME = "totalCount totalCountIsExact pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
 PLAIN = {"Decimal": '"1"', "Int": "1", "Float": "1", "BigInt": "1", "Boolean": "false", "JSON": "{}",
          "DateTime": '"2026-01-01T00:00:00Z"'}  # fmt: skip
@@ -166,8 +167,9 @@ def arguments(one: GraphQLField) -> str:
         for name, argument in one.args.items()
         if isinstance(argument.type, GraphQLNonNull) and argument.default_value is Undefined
     ]
-    if {"first", "after"} <= set(one.args) and "last" not in one.args:
-        needed.append(f"first: {NESTED_PAGE}")
+    if {"first", "after"} <= set(one.args):
+        is_short = "last" not in one.args or get_named_type(one.type).name == "TicketConnection"
+        needed.append(f"first: {NESTED_PAGE if is_short else PAGE}")
     return f"({', '.join(needed)})" if needed else ""
 
 

@@ -113,7 +113,8 @@ async def test_every_answer_tells_its_cost_and_what_the_caller_may_spend(api: Ap
 async def test_the_limit_is_that_of_the_role(api: Api) -> None:
     trader = await api.trader()
     document = (
-        "query Q($n: Int!) { orders(first: $n) { nodes { id trades(first: 100) { nodes { id price quantity } } } } }"
+        "query Q($n: Int!) { orders(first: $n) { nodes { id trades(first: 100) {"
+        " nodes { id price quantity notional takerSide status } } } } }"
     )
     limit = COSTS_MAX[UserRole.TRADER]
     within = max(n for n in range(1, 101) if priced(document, n=n).points <= limit)

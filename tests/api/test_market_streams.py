@@ -7,7 +7,6 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,8 @@ from api.context import Services
 from api.errors import RequestError
 from api.settings import Settings
 from db import journal, ledger, orders
-from db.orders import OrderFilter
-from db.read import Reader, Window
-from domain.book import OrderSide
-from domain.market import OrderStatus
+from db.orders import OrderFilter, TradeFilter
+from db.read import Reader
 from domain.money import Asset, CertificateType
 from tests.redis_server import RedisServer, free_port
 from tests.watching import following, none_within
@@ -98,6 +95,31 @@ async def test_a_trade_of_one_process_is_seen_on_the_other_by_each_with_what_he_
     await api.clear()
 
 
+async def test_trades_are_watched_by_the_filter_of_their_list(api: Api) -> None:
+    maker, buyer, stranger = await api.maker(CEA="100"), await api.trader(EUR="1000"), await api.trader()
+    document = "subscription($f: TradeFilter) { trades(filter: $f) { quantity } }"
+    await api.sell(maker["id"], "20.50", "20")
+    large = {"or": [{"quantityMin": "5"}, {"priceMax": "1"}], "not": {"takerSide": "SELL"}}
+    deep: dict[str, Any] = {"not": {"not": {"not": {"not": {}}}}}
+    async with (
+        api.watching("") as w0, following(w0, document, f=large) as anybody,
+        api.watching(buyer.token) as w1, following(w1, document, f={"userId": buyer.id}) as own,
+        api.watching(stranger.token) as w2, following(w2, document, f={"userId": buyer.id}) as others,
+        api.watching("") as w3, following(w3, document, f={"not": {"hasMarketMaker": False}}) as parties,
+        api.watching("") as w4, following(w4, document, f=deep) as refused,
+    ):  # fmt: skip
+        with pytest.raises(TransportQueryError, match="at most 4 levels"):
+            await refused()
+        await asyncio.sleep(BEGIN_S)
+        for quantity in ("4", "5", "6"):
+            await api.order(buyer, "BUY", "21.00", quantity)
+        assert [one["quantity"] for one in await take(anybody, 2)] == ["5", "6"]
+        assert [one["quantity"] for one in await take(own, 3)] == ["4", "5", "6"]
+        for event in (anybody, own, others, parties):
+            assert await none_within(event, 0.3)
+    await api.clear()
+
+
 # -------------------------------------------------------------------------------------------------------------- orders
 
 
@@ -155,24 +177,6 @@ async def test_a_filter_of_the_stream_means_what_it_means_in_the_list(api: Api) 
         assert (seen["id"], seen["cancelReason"]) == (order["id"], "REQUESTED")
         for silent in (event, nothing, neither, none):
             assert await none_within(silent, 0.3)
-
-
-async def test_matches_agrees_with_the_list_for_every_filter(api: Api, reader: Reader) -> None:
-    every = [order for _, order in (await orders.ORDERS.page(reader, OrderFilter(), Window(first=100))).items]
-    assert len(every) >= 10
-    one = every[len(every) // 2]
-    maker_id = next(order.market_maker_id for order in every if order.market_maker_id)
-    plain = OrderFilter()
-    for wanted in (
-        plain, replace(plain, ids=[one.id]), replace(plain, ids=[]), replace(plain, market_maker_id=maker_id),
-        replace(plain, has_market_maker=True), replace(plain, has_market_maker=False),
-        replace(plain, user_id=one.user_id),
-        replace(plain, certificate_type=CertificateType.EUA), replace(plain, side=OrderSide.BUY),
-        replace(plain, statuses=[OrderStatus.FILLED, OrderStatus.OPEN]), replace(plain, statuses=[]),
-        replace(plain, created_from=one.created_at), replace(plain, created_to=one.created_at),
-    ):  # fmt: skip
-        listed = [order for _, order in (await orders.ORDERS.page(reader, wanted, Window(first=100))).items]
-        assert listed == [order for order in every if orders.matches(order, wanted)], wanted
 
 
 # --------------------------------------------------------------------------------------------------------------- burst
@@ -478,7 +482,7 @@ async def test_a_watcher_who_does_not_keep_up_is_ended_with_an_error(
 async def test_nobody_watching_means_nobody_reading(desk_world: Services) -> None:
     feed: Any
     for feed, stream in (
-        (desk_world.journal, desk_world.journal.trades(None)),
+        (desk_world.journal, desk_world.journal.trades(TradeFilter())),
         (desk_world.holdings, desk_world.holdings.balances(None)),
     ):
         waiting = asyncio.create_task(_drain(stream))

@@ -60,7 +60,7 @@ async def test_statements_do_not_grow_with_parents_at_any_depth(
     api: Api, past: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cases: tuple[tuple[str, list[dict[str, Any]]], ...] = (
-        (DEEP, [{"n": 2, "m": 2}, {"n": 12, "m": 2}, {"n": 12, "m": 9}]),
+        (DEEP, [{"n": 2, "m": 2}, {"n": 12, "m": 2}, {"n": 12, "m": 5}]),
         (PEOPLE, [{"n": 2}, {"n": 3}]),
     )
     for document, sizes in cases:
