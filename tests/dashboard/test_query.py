@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from .conftest import Desk
+from .test_budgets import ASSETS, QUERY_JS_MAX, closure, entry, weight
 
 
 def editor(page: Page) -> Locator:
@@ -154,3 +155,19 @@ def test_a_wrong_document_is_explained_where_it_is_wrong(query: Desk) -> None:
     write(page, "{ me { nope } }")
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("Cannot query field 'nope' on type 'User'.")
+
+
+def test_a_subscription_streams_into_the_table_until_it_is_stopped(query: Desk) -> None:
+    page = query.page
+    write(page, "subscription { orderBook(certificateType: CEA, depth: 1) { sequence bestBid bestAsk } }")
+    page.get_by_role("button", name="Run", exact=True).click()
+    best = query.ask("{ orderBook(certificateType: CEA) { bestAsk } }")["orderBook"]["bestAsk"]
+    expect(page.get_by_role("table", name="Answer")).to_contain_text(best)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
+
+
+def test_the_tab_with_its_editor_is_light() -> None:
+    names = [file.name for part in ("QueryPage", "Editor") for file in ASSETS.glob(f"{part}-*.js")]
+    assert len(names) == 2
+    assert weight(closure(*names) - entry()) <= QUERY_JS_MAX

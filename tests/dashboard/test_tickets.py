@@ -344,7 +344,7 @@ def test_a_view_is_saved_under_a_name_and_travels_as_a_file(tickets: Desk, tmp_p
 def test_the_overview_says_what_the_api_counts_and_leads_to_the_list(tickets: Desk) -> None:
     page = tickets.page
     tickets.open("/logging/overview")
-    card = page.get_by_role("link", name=re.compile("^Failed \\d"))
+    card = page.get_by_role("main").get_by_role("link", name=re.compile("^Failed \\d"))
     expect(card).to_be_visible()
     stats: dict[str, Any] = tickets.ask("{ ticketStats { failedCount byActionType { actionType count } } }")[
         "ticketStats"

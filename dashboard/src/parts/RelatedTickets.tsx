@@ -1,4 +1,4 @@
-import { SegmentedControl, Select } from '@mantine/core'
+import { SegmentedControl } from '@mantine/core'
 import { Link } from '@tanstack/react-router'
 import { useState } from 'react'
 import { useAnswer } from '../client'
@@ -36,7 +36,11 @@ export function RelatedTickets({ ticket, open }: Props) {
       <div className={styles.bar}>
         <h2 className={styles.title}>Related ({others.length})</h2>
         <SegmentedControl size="xs" aria-label="How related tickets are shown" data={[{ value: 'timeline', label: 'Timeline' }, { value: 'graph', label: 'Graph' }]} value={view} onChange={setView} />
-        <Select size="xs" w={110} aria-label="Steps away" data={DEPTHS.map((value) => ({ value, label: value === '1' ? '1 step' : `${value} steps` }))} value={depth} onChange={(next) => next && setDepth(next)} allowDeselect={false} />
+        <select className={styles.steps} aria-label="Steps away" value={depth} onChange={(event) => setDepth(event.currentTarget.value)}>
+          {DEPTHS.map((value) => (
+            <option key={value} value={value}>{value === '1' ? '1 step' : `${value} steps`}</option>
+          ))}
+        </select>
       </div>
       {others.length === 0 && <p className={styles.none}>No other ticket names this one.</p>}
       {others.length > 0 && (view === 'timeline' ? <Timeline tickets={all} self={ticket.ticketId} open={open} /> : <Drawing tickets={all} self={ticket.ticketId} open={open} />)}

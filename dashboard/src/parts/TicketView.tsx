@@ -13,6 +13,7 @@ import { Icon } from '../ui/icons'
 import { JsonView } from '../ui/JsonView'
 import { EmptyNote, ProblemNote } from '../ui/Notes'
 import { TicketStatusMark } from '../ui/Status'
+import { copy } from './copy'
 import { RelatedTickets } from './RelatedTickets'
 import { StateDiff } from './StateDiff'
 import { TicketProofQuery, TicketQuery, type TicketDetail } from './ticketDocuments'
@@ -222,14 +223,4 @@ function Fact({ term, children }: { term: string; children: ReactNode }) {
       <dd>{children}</dd>
     </div>
   )
-}
-
-/** Copy a text and say so; where the browser forbids it, show the text instead. */
-export async function copy(text: string, what: string): Promise<void> {
-  try {
-    await navigator.clipboard.writeText(text)
-    notices.tell({ tone: 'ok', title: `Copied ${what}`, detail: text.length > 120 ? undefined : text })
-  } catch {
-    notices.tell({ tone: 'fail', title: 'The browser did not allow copying', detail: text.slice(0, 400) })
-  }
 }

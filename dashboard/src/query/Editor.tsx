@@ -1,9 +1,10 @@
-import { HighlightStyle, syntaxHighlighting } from '@codemirror/language'
+import { autocompletion, closeBrackets } from '@codemirror/autocomplete'
+import { bracketMatching, HighlightStyle, indentOnInput, syntaxHighlighting } from '@codemirror/language'
 import { EditorState, Prec } from '@codemirror/state'
-import { EditorView, keymap } from '@codemirror/view'
+import { EditorView, highlightActiveLine, highlightActiveLineGutter, keymap, lineNumbers } from '@codemirror/view'
 import { tags } from '@lezer/highlight'
 import { graphql, updateSchema } from 'cm6-graphql'
-import { basicSetup } from 'codemirror'
+import { minimalSetup } from 'codemirror'
 import type { GraphQLSchema } from 'graphql'
 import { useEffect, useRef } from 'react'
 import styles from './QueryPage.module.css'
@@ -32,7 +33,14 @@ export default function Editor({ text, schema, change, run }: Props) {
         doc: latest.current.text,
         extensions: [
           Prec.highest(keymap.of([{ key: 'Mod-Enter', run: () => (latest.current.run(), true) }])),
-          basicSetup,
+          minimalSetup,
+          lineNumbers(),
+          highlightActiveLine(),
+          highlightActiveLineGutter(),
+          indentOnInput(),
+          bracketMatching(),
+          closeBrackets(),
+          autocompletion(),
           graphql(),
           LOOK,
           syntaxHighlighting(COLOURS),

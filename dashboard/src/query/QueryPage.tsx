@@ -1,11 +1,11 @@
-import { Button, Loader, Popover, Select } from '@mantine/core'
+import { Button, Loader, Popover } from '@mantine/core'
 import { useNavigate, useSearch } from '@tanstack/react-router'
 import { lazy, Suspense, useCallback, useEffect, useRef, useState, type FormEvent } from 'react'
 import { desk } from '../client'
 import { formatCount } from '../format'
 import { useKeys } from '../keyboard'
 import { notices } from '../live/notices'
-import { copy } from '../parts/TicketView'
+import { copy } from '../parts/copy'
 import { Icon } from '../ui/icons'
 import { Page, Panel } from '../ui/Page'
 import { operationOf, pagingFault, prettified, variablesOf, type Operation } from './document'
@@ -46,6 +46,13 @@ export function QueryPage() {
     setDraft(found)
     setName(found.name)
   })
+
+  // What still runs ends with the page.
+  const running = useRef<Work>(undefined)
+  useEffect(() => {
+    running.current = work
+  }, [work])
+  useEffect(() => () => running.current?.stop(), [])
 
   const open = useCallback((chosen: Draft & { name: string; id?: string }) => {
     setDraft({ query: chosen.query, variables: chosen.variables })
@@ -156,7 +163,11 @@ export function QueryPage() {
             <div className={styles.bar}>
               <Button size="xs" onClick={() => void start()} disabled={work !== undefined}>Run</Button>
               <Button size="xs" variant="default" disabled={work !== undefined || fault !== undefined} title={fault} onClick={() => void fetchAll()}>Fetch all pages</Button>
-              <Select size="xs" w={140} aria-label="Rows at most" data={CAPS.map((value) => ({ value, label: `≤ ${formatCount(Number(value))} rows` }))} value={cap} onChange={(next) => next && setCap(next)} allowDeselect={false} />
+              <select className={styles.cap} aria-label="Rows at most" value={cap} onChange={(event) => setCap(event.currentTarget.value)}>
+                {CAPS.map((value) => (
+                  <option key={value} value={value}>≤ {formatCount(Number(value))} rows</option>
+                ))}
+              </select>
               {work && (
                 <>
                   <span role="status" className={styles.count}>{work.progress}</span>
