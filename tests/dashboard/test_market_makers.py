@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 from .conftest import Desk
 
@@ -97,7 +97,9 @@ def test_the_examples_of_the_seed_by_mouse(desk: Desk) -> None:
         cell = page.get_by_role("cell", name=why, exact=True)
         expect(ledger.get_by_role("row").filter(has=cell)).to_contain_text(amount)
     page.get_by_role("tab", name="Tickets").click()
-    expect(page.get_by_role("table", name="Tickets").get_by_role("row").filter(has_text="MM trade executed")).to_be_visible()
+    expect(
+        page.get_by_role("table", name="Tickets").get_by_role("row").filter(has_text="MM trade executed")
+    ).to_be_visible()
 
     page.get_by_role("tab", name="Orders").click()
     page.get_by_role("button", name=re.compile("^Cancel SELL 60")).click()
@@ -291,14 +293,14 @@ def test_an_answer_that_never_comes_is_looked_up_and_nothing_is_done_twice(desk:
     desk.open(f"/market-orders?cert=EUA&mm={maker['id']}")
     lost: list[str] = []
 
-    def lose(route: object) -> None:
-        request = route.request  # type: ignore[attr-defined]
-        if "PlaceMarketOrder" in (request.post_data or "") and not lost:
-            route.fetch()  # type: ignore[attr-defined]
-            lost.append(request.post_data)
-            route.abort()  # type: ignore[attr-defined]
+    def lose(route: Route) -> None:
+        sent = route.request.post_data or ""
+        if "PlaceMarketOrder" in sent and not lost:
+            route.fetch()
+            lost.append(sent)
+            route.abort()
         else:
-            route.fallback()  # type: ignore[attr-defined]
+            route.fallback()
 
     page.route("**/graphql", lose)
     expect(page.get_by_role("combobox", name="Market maker", exact=True)).to_have_value(maker["name"])

@@ -2,7 +2,6 @@
 
 import re
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -20,13 +19,13 @@ PNG: Final = bytes.fromhex(
 
 
 @pytest.fixture
-def trader(desk: Desk) -> Iterator[Desk]:
+def trader(desk: Desk) -> Desk:
     """Sign the last trader of the demo in, whom no other test needs."""
     login = [login for login in desk.server.logins if login.role == "TRADER"][-1]
     desk.open("/trading")
     desk.fill_sign_in(login.email, login.password)
     expect(desk.page.get_by_role("navigation", name="Main")).to_be_visible()
-    yield desk
+    return desk
 
 
 def test_a_trader_places_an_order_from_the_ladder_and_cancels_it(trader: Desk) -> None:
@@ -43,7 +42,11 @@ def test_a_trader_places_an_order_from_the_ladder_and_cancels_it(trader: Desk) -
     told = toast(trader, "Order placed")
     expect(told).to_contain_text(f"BUY 10 CEA @ {price}")
     expect(told.get_by_text(TICKET)).to_be_visible()
-    row = page.get_by_role("table", name="My orders").get_by_role("row").filter(has_text=re.compile(rf"BUY.*{price}.*0/10"))
+    row = (
+        page.get_by_role("table", name="My orders")
+        .get_by_role("row")
+        .filter(has_text=re.compile(rf"BUY.*{price}.*0/10"))
+    )
     expect(row).to_be_visible()
     told.get_by_role("button", name="Cancel order").click()
     expect(toast(trader, "Order cancelled")).to_be_visible()
@@ -58,7 +61,9 @@ def test_an_order_that_would_trade_at_once_has_to_be_agreed_to(trader: Desk) -> 
     page.get_by_role("radiogroup", name="Side").get_by_text("Buy").click()
     page.get_by_role("textbox", name="Price").fill(ask["price"])
     page.get_by_role("textbox", name="Quantity").fill("1")
-    expect(page.get_by_role("status", name="Check before placing")).to_contain_text(f"Would match now: 1 @ {ask['price']}")
+    expect(page.get_by_role("status", name="Check before placing")).to_contain_text(
+        f"Would match now: 1 @ {ask['price']}"
+    )
     page.get_by_role("button", name="Place buy order").click()
     expect(page.get_by_role("checkbox", name="I have seen this")).to_be_focused()
     page.keyboard.press("Space")
@@ -125,7 +130,11 @@ def test_a_password_is_changed_and_the_session_goes_on(trader: Desk) -> None:
     expect(toast(trader, "Password changed")).to_be_visible()
     page.get_by_role("tab", name="Orders").click()
     expect(page.get_by_role("status", name="Book: Live")).to_be_visible()
-    for field, text in (("Password so far", new), ("New password", login.password), ("New password again", login.password)):
+    for field, text in (
+        ("Password so far", new),
+        ("New password", login.password),
+        ("New password again", login.password),
+    ):
         page.get_by_role("tab", name="Password").click()
         page.get_by_role("textbox", name=field, exact=True).fill(text)
     page.get_by_role("button", name="Change password").click()
@@ -155,11 +164,15 @@ def test_axe_finds_nothing_where_market_makers_are_run(desk: Desk, scheme: str) 
     for path in (*paths, f"/market-orders?mm={maker}", "/market-orders?view=watch"):
         desk.open(path)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
-        expect(page.get_by_role("table").first if "balances" not in path else page.get_by_role("tablist")).to_be_visible()
+        expect(
+            page.get_by_role("table").first if "balances" not in path else page.get_by_role("tablist")
+        ).to_be_visible()
         expect(page.locator("[aria-busy=true]")).to_have_count(0)
         found[path] = violations(desk)
     desk.open("/market-makers")
     page.get_by_role("button", name="New market maker").first.click()
-    expect(page.get_by_role("dialog", name="New market maker").get_by_role("textbox", name="Name", exact=True)).to_be_focused()
+    expect(
+        page.get_by_role("dialog", name="New market maker").get_by_role("textbox", name="Name", exact=True)
+    ).to_be_focused()
     found["create"] = violations(desk)
     assert {path: faults for path, faults in found.items() if faults} == {}

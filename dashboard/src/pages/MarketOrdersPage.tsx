@@ -86,23 +86,23 @@ function MarketDesk({ state, go, watch }: DeskProps) {
       <IgnoredNote ignored={ignored} />
       <div className={styles.columns}>
         <div className={styles.side}>
-        <BookPanel
-          look={look}
-          change={change}
-          view={view}
-          feed={feed}
-          certificate={certificate}
-          mine={mine}
-          trades={trades.rows}
-          choose={writes ? ({ price, total, whole }) => form.current?.fill(price, whole ? total : undefined) : undefined}
-          first={
-            writes && (
-              <Button size="xs" onClick={() => form.current?.focus()}>
-                Place the first order
-              </Button>
-            )
-          }
-        />
+          <BookPanel
+            look={look}
+            change={change}
+            view={view}
+            feed={feed}
+            certificate={certificate}
+            mine={mine}
+            trades={trades.rows}
+            choose={writes ? ({ price, total, whole }) => form.current?.fill(price, whole ? total : undefined) : undefined}
+            first={
+              writes && (
+                <Button size="xs" onClick={() => form.current?.focus()}>
+                  Place the first order
+                </Button>
+              )
+            }
+          />
           {look.rows === 10 && <DepthPanel book={view.book} certificate={certificate} />}
         </div>
         <div className={styles.side}>

@@ -54,29 +54,29 @@ export function IdentityPanel({ account, again }: { account: Account; again: () 
         </p>
         {account.kycReason && <p className={styles.review}>{account.kycReason}</p>}
         {account.kycStatus !== 'APPROVED' && (
-        <form className={styles.form} noValidate onSubmit={(event) => void send(event)} aria-label="Upload a document">
-          <FormFailure failure={attempt.failure} />
-          <Select
-            label="Document"
-            placeholder="Choose one"
-            data={KINDS.map((name) => ({ value: name, label: words(name) }))}
-            value={kind}
-            onChange={setKind}
-            error={attempt.errorOf('kind') ?? (touched ? errors.kind : undefined)}
-          />
-          <FileInput
-            label="File"
-            description="PDF, PNG or JPEG, at most 5 MB"
-            placeholder="Choose a file"
-            accept={CONTENT_TYPES.join(',')}
-            value={file}
-            onChange={setFile}
-            error={attempt.errorOf('contentBase64') ?? attempt.errorOf('contentType') ?? (touched ? errors.file : undefined)}
-          />
-          <Button type="submit" loading={attempt.busy}>
-            Upload
-          </Button>
-        </form>
+          <form className={styles.form} noValidate onSubmit={(event) => void send(event)} aria-label="Upload a document">
+            <FormFailure failure={attempt.failure} />
+            <Select
+              label="Document"
+              placeholder="Choose one"
+              data={KINDS.map((name) => ({ value: name, label: words(name) }))}
+              value={kind}
+              onChange={setKind}
+              error={attempt.errorOf('kind') ?? (touched ? errors.kind : undefined)}
+            />
+            <FileInput
+              label="File"
+              description="PDF, PNG or JPEG, at most 5 MB"
+              placeholder="Choose a file"
+              accept={CONTENT_TYPES.join(',')}
+              value={file}
+              onChange={setFile}
+              error={attempt.errorOf('contentBase64') ?? attempt.errorOf('contentType') ?? (touched ? errors.file : undefined)}
+            />
+            <Button type="submit" loading={attempt.busy}>
+              Upload
+            </Button>
+          </form>
         )}
       </Panel>
       {account.kycDocuments.length > 0 && (

@@ -75,7 +75,8 @@ export function OrderForm(props: Props) {
   const report = checkOrder(draft, world)
   const staleMs = view.phase === 'live' || view.freshAt === null ? undefined : Math.max(0, now - view.freshAt)
   const warnings = staleMs === undefined ? report.warnings : [...report.warnings, STALE]
-  const warningKey = warnings.join('\n')
+  // The book moves while one reads: what was agreed to are these warnings, whatever their figures are now.
+  const warningKey = warnings.map((warning) => warning.replace(FIGURES, '#')).join('\n')
   const isAccepted = warnings.length === 0 || accepted === warningKey
 
   const leave = (field: string) => () => setTouched((fields) => new Set(fields).add(field))
@@ -104,7 +105,9 @@ export function OrderForm(props: Props) {
 
   useEffect(() => {
     const press = (event: KeyboardEvent) => {
-      if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
+      // Never from within something else that is open: that has a form of its own.
+      const isElsewhere = document.querySelector('[aria-modal=true]') ?? (event.target as Element).closest('[role=dialog]')
+      if (event.key === 'Enter' && (event.ctrlKey || event.metaKey) && !isElsewhere) {
         event.preventDefault()
         form.current?.requestSubmit()
       }
@@ -262,6 +265,7 @@ export function OrderForm(props: Props) {
 }
 
 const STALE = 'stale'
+const FIGURES = /[\d.,\u202f]+/g
 
 /** Say an order in one line, as tickets do. */
 export function summary({ side, kind }: OrderDraft, { price, quantity }: OrderReport, certificateType: string): string {
