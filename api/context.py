@@ -21,6 +21,7 @@ import db.proofs
 import db.tickets
 from api.auth import Passwords, clear_cookie, set_cookie
 from api.fanout import Audience
+from api.turns import Turns
 from db.desk import Desk
 from db.people import Callers
 from db.read import Reader
@@ -66,6 +67,7 @@ class Services:
     presence: Presence
     throttle: Throttle
     figures: Callable[[], list[Figures]]  # of the pools
+    turns: Turns = field(default_factory=Turns)
 
 
 def loader(load: Callable[[list[K]], Awaitable[Mapping[K, V]]]) -> DataLoader[K, V | None]:

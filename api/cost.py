@@ -8,7 +8,7 @@ goes down with `first`. Every answer tells it in `extensions.cost`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
 
@@ -30,6 +30,7 @@ from graphql import (
     is_non_null_type,
 )
 from strawberry.extensions import SchemaExtension
+from strawberry.types.graphql import OperationType as GraphQLOperation
 
 from api.context import Context
 from api.documents import excluded, fragments_of, operation_of, plain, with_defaults
@@ -259,6 +260,13 @@ class Priced(SchemaExtension):
                 if error:
                     operation.pre_execution_errors = [error]
         yield
+
+    async def on_execute(self) -> AsyncIterator[None]:
+        """Let a heavy query wait for its turn."""
+        operation = self.execution_context
+        points = self.cost.points if self.cost and operation.operation_type is GraphQLOperation.QUERY else 0
+        async with cast("Context", operation.context).services.turns.taken(points):
+            yield
 
     @property
     def _role(self) -> UserRole | None:

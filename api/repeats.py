@@ -36,7 +36,8 @@ class Repeat:
     async def answer(self, context: Context) -> ExecutionResult | None:
         """Answer once more; None when anything goes wrong, which execution has to say in its own words."""
         try:
-            built = await asyncio.gather(*(again(_of(info, context)) for info, again in self.roots.values()))
+            async with context.services.turns.taken(self.extensions["cost"]["requested"]):
+                built = await asyncio.gather(*(again(_of(info, context)) for info, again in self.roots.values()))
         except Exception:
             return None
         data = {name: one.value for name, one in zip(self.roots, built, strict=True)}

@@ -67,16 +67,38 @@ WITH RECURSIVE halved(lo, hi) AS (
 )
 SELECT lo AS sequence FROM halved WHERE lo = hi
 """
-# The last word on each level counts: quantities are absolute. It was the newest book until the next event.
-_BOOK = """
-WITH told AS (
+# From the start: the last word on each level counts, as quantities are absolute.
+_FORWARDS = """
     SELECT DISTINCT ON (change->>0, (change->>1)::numeric)
            change->>0 AS side, (change->>1)::numeric AS price, (change->>2)::numeric AS quantity,
            (change->>3)::integer AS orders
     FROM book_events CROSS JOIN LATERAL jsonb_array_elements(level_changes) WITH ORDINALITY AS listed(change, place)
     WHERE certificate_type = :certificate_type AND sequence <= :sequence
     ORDER BY change->>0, (change->>1)::numeric, sequence DESC, place DESC
-)
+"""
+# From now: the orders that wait, those that traded or were cancelled since, and what they have traded since undone.
+_BACKWARDS = """
+    WITH later AS (
+        SELECT party.order_id, sum(t.quantity) AS quantity FROM cash_market_trades t
+        CROSS JOIN LATERAL (VALUES (t.buy_order_id), (t.sell_order_id)) AS party(order_id)
+        WHERE t.certificate_type = :certificate_type AND t.sequence > :sequence GROUP BY party.order_id
+    ), waiting AS (
+        SELECT id FROM orders
+        WHERE certificate_type = :certificate_type AND status IN ('OPEN', 'PARTIALLY_FILLED')
+        UNION SELECT order_id FROM later
+        UNION SELECT order_id FROM book_events
+        WHERE certificate_type = :certificate_type AND sequence > :sequence AND kind = 'CANCELLED'
+    )
+    SELECT o.side, o.price, sum(o.quantity - o.filled_quantity + coalesce(later.quantity, 0)) AS quantity,
+           count(*)::integer AS orders
+    FROM waiting JOIN orders o USING (id) LEFT JOIN later ON later.order_id = o.id
+    JOIN book_events e ON e.order_id = o.id AND e.kind = 'PLACED' AND e.rested > 0 AND e.sequence <= :sequence
+    WHERE o.quantity - o.filled_quantity + coalesce(later.quantity, 0) > 0 GROUP BY o.side, o.price
+"""
+BACKWARDS_COST = 4  # an event that is undone takes as long as so many that are read from the start
+# It was the newest book until the next event.
+_BOOK = """
+WITH told AS ({told})
 SELECT (SELECT price FROM cash_market_trades
         WHERE certificate_type = :certificate_type AND sequence <= :sequence
         ORDER BY sequence DESC, position DESC LIMIT 1) AS last_price,
@@ -94,8 +116,11 @@ async def book(reader: Reader, certificate_type: CertificateType, moment: Moment
     Raises: InvalidInput (a sequence that the book has not reached, no such ticket).
     """
     async with reader.snapshot() as snapshot:
-        sequence = await _sequence(snapshot, certificate_type, moment)
-        rows = await snapshot.sql(_BOOK, certificate_type=certificate_type.value, sequence=sequence)
+        (newest,) = await snapshot.sql(_NEWEST, certificate_type=certificate_type.value)
+        sequence = await _sequence(snapshot, certificate_type, moment, newest["sequence"])
+        is_near_now = (newest["sequence"] - sequence) * BACKWARDS_COST < sequence
+        statement = _BOOK.replace("{told}", _BACKWARDS if is_near_now else _FORWARDS)
+        rows = await snapshot.sql(statement, certificate_type=certificate_type.value, sequence=sequence)
     return BookRecord(
         certificate_type=certificate_type,
         sequence=sequence,
@@ -109,7 +134,7 @@ async def book(reader: Reader, certificate_type: CertificateType, moment: Moment
     )
 
 
-async def _sequence(snapshot: Snapshot, certificate_type: CertificateType, moment: Moment) -> int:
+async def _sequence(snapshot: Snapshot, certificate_type: CertificateType, moment: Moment, newest: int) -> int:
     named = {"certificate_type": certificate_type.value}
     if moment.ticket_id is not None:
         rows = await snapshot.sql(_SEQUENCE_OF_TICKET, ticket_id=moment.ticket_id, **named)
@@ -118,14 +143,10 @@ async def _sequence(snapshot: Snapshot, certificate_type: CertificateType, momen
     elif moment.at is not None:
         rows = await snapshot.sql(_SEQUENCE_AT, at=moment.at, **named)
     else:
-        rows = await snapshot.sql(_NEWEST, **named)
         assert moment.sequence is not None
-        if not 0 <= moment.sequence <= rows[0]["sequence"]:
-            raise errors.InvalidInput(
-                f"This book has the sequences 0 to {rows[0]['sequence']}.",
-                field="asOfSequence",
-                requested=moment.sequence,
-            )
+        if not 0 <= moment.sequence <= newest:
+            message = f"This book has the sequences 0 to {newest}."
+            raise errors.InvalidInput(message, field="asOfSequence", requested=moment.sequence)
         return moment.sequence
     sequence: int = rows[0]["sequence"]
     return sequence

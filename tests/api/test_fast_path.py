@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import db.people
-from api import plans, schema
+from api import plans, schema, turns
 from api.context import Context, Services
 from api.errors import presented
 from api.plans import Plan
@@ -129,6 +129,7 @@ async def values_of(api: Api, makers: list[dict[str, Any]], traders: list[Trader
 async def test_generated_questions_are_answered_as_by_stock_execution(
     market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(turns, "REST", 0.0)
     built: Counter[str] = Counter()
     plan_of = plans.of
 

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from db import past
 from tests.world import CANCEL_MARKET_ORDER, CANCEL_ORDER, Api, Trader
 
 BOOK = """certificateType sequence bestBid bestAsk spread lastPrice checksum
@@ -110,6 +111,13 @@ async def then(api: Api, token: str | None = None, certificate: str = "CEA", **m
     return found
 
 
+@pytest.fixture(params=[0, 10**9], ids=["backwards", "forwards"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read every book from now, then every book from the start."""
+    monkeypatch.setattr(past, "BACKWARDS_COST", request.param)
+
+
+@pytest.mark.usefixtures("way")
 async def test_the_book_of_each_sequence_is_the_one_that_was_shown(walk: Walk) -> None:
     assert len(walk.shown) > 80
     for sequence, shown in walk.shown.items():
@@ -151,6 +159,7 @@ def levels(found: dict[str, Any]) -> dict[str, dict[str, tuple[int, int]]]:
     }
 
 
+@pytest.mark.usefixtures("way")
 async def test_the_book_of_each_sequence_is_what_orders_and_trades_make_of_it(walk: Walk) -> None:
     books = await naive(walk.api)
     (head,) = await walk.api.sql(

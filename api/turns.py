@@ -1,0 +1,58 @@
+"""Heavy documents take turns, and the process rests after each: what is left of its time is the market's.
+
+Executing a document is work of the event loop that also carries the desk. One that costs more than HEAVY_POINTS_MIN
+waits until no other one runs; afterwards the turn is kept for a while in proportion to the time that it took.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from api.errors import Code, RequestError
+
+HEAVY_POINTS_MIN: Final = 4_000  # about 20 ms
+WAIT_S_MAX: Final = 15.0
+WAITING_MAX: Final = 16
+REST: Final = 4.0  # times the time of this thread that passed meanwhile: heavy documents take a fifth of it at most
+
+
+class Turns:
+    """One heavy document at a time."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+
+    @asynccontextmanager
+    async def taken(self, points: int) -> AsyncIterator[None]:
+        """Wait for one's turn, if a document needs one.
+
+        Raises: RequestError (RATE_LIMITED: too many wait, or for too long).
+        """
+        if points <= HEAVY_POINTS_MIN:
+            yield
+            return
+        await self._wait()
+        begun = time.thread_time()
+        try:
+            yield
+        finally:
+            rest_s = (time.thread_time() - begun) * REST
+            asyncio.get_running_loop().call_later(rest_s, self._turn.release)
+
+    async def _wait(self) -> None:
+        message = "Other heavy documents are being answered. Try again in a moment, or ask for less at once."
+        if self._waiting >= WAITING_MAX:
+            raise RequestError(message, Code.RATE_LIMITED, retryAfter=int(WAIT_S_MAX))
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(WAIT_S_MAX):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise RequestError(message, Code.RATE_LIMITED, retryAfter=int(WAIT_S_MAX)) from None
+        finally:
+            self._waiting -= 1
