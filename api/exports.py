@@ -305,7 +305,7 @@ class Reading:
             raise RuntimeError(f"{found} rows of {self.question.name} were read and {count} announced")
 
     async def _answered(self, document: str, more: Mapping[str, Any]) -> Mapping[str, Any]:
-        services = replace(self.context.services, reader=self.snapshot)
+        services = replace(self.context.services, reader=self.snapshot, analysts=self.snapshot)
         result = await self.schema.execute(
             document,
             variable_values={**self.question.variables, **more},

@@ -167,10 +167,9 @@ class _Reading:
             rows = _field(items[0].name.value, _merged(items), alias=ROWS)
             page = _field("pageInfo", SelectionSetNode(selections=(_field(NEXT), _field(END))), alias=PAGE)
             as_asked = SelectionSetNode(selections=(rows, page))
-            if self.is_whole:
-                self._require_all(last)
+            page_size = self._page_size(last)
             forward = [one for one in last.arguments or () if one.name.value not in PAGING]
-            of_page = [*forward, _argument("first", IntValueNode(value=str(self.page_size))),
+            of_page = [*forward, _argument("first", IntValueNode(value=str(page_size))),
                        _argument("after", _variable(after))]  # fmt: skip
             paging = self._worded(way, of_page, as_asked, after)
             counting = self._worded(way, forward, SelectionSetNode(selections=(_field("totalCount"),)))
@@ -240,16 +239,18 @@ class _Reading:
             )
         return asked[0]
 
-    def _require_all(self, node: FieldNode) -> None:
-        """Refuse a page that does not begin at the first row: X-Row-Count counts them all.
+    def _page_size(self, node: FieldNode) -> int:
+        """Return how many rows a page has: what the document says, so that it says what a page costs, or the most.
 
-        Raises: RequestError.
+        Raises: RequestError (all pages are wanted, from another than the first: X-Row-Count counts them all).
         """
         given = {argument.name.value: plain(argument.value, self.given) for argument in node.arguments or ()}
-        if any(given.get(name) is not None for name in ("after", "last", "before")):
+        if self.is_whole and any(given.get(name) is not None for name in ("after", "last", "before")):
             raise RequestError(
                 "All pages are read, from the first: leave after, last and before away, or ask for one page."
             )
+        first = given.get("first")
+        return first if type(first) is int and 0 < first < self.page_size else self.page_size
 
     def _columns(
         self, fields: Fields, kind: GraphQLObjectType, path: tuple[str, ...], is_edge: bool

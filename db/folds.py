@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from time import monotonic
 
 import asyncpg
 import structlog
@@ -16,6 +17,8 @@ from db import search, stats
 from db.unit import LOST, OVERDUE, Pool
 from domain.errors import Busy
 
+PRUNE_EVERY_S = 600.0
+PRUNED_MAX = 5_000  # counts of one transaction: some 20 ms
 FOLD_EVERY_S = 2.0  # so much of the busiest market a reader has to add by himself
 FOLDS: Mapping[str, str] = {"counts": stats.FOLD, "words": search.FOLD}
 # Tickets of one transaction, which holds back the live stream while it runs: some 50 ms.
@@ -37,7 +40,8 @@ FROM ticket_folds f WHERE f.name = $1
 
 
 async def watch(pool: Pool) -> None:
-    """Keep every fold up to date, for ever."""
+    """Keep every fold up to date, and forget what nobody reads any more, for ever."""
+    pruned_at = -PRUNE_EVERY_S
     while True:
         for name in FOLDS:
             try:
@@ -46,7 +50,30 @@ async def watch(pool: Pool) -> None:
                     is_behind = await step(pool, name)
             except (*LOST, *OVERDUE, Busy, TimeoutError, asyncpg.PostgresError) as error:
                 log.warning("fold_waits", fold=name, error=repr(error))
+        if monotonic() - pruned_at >= PRUNE_EVERY_S:
+            pruned_at = monotonic()
+            try:
+                await prune(pool)
+            except (*LOST, *OVERDUE, Busy, TimeoutError, asyncpg.PostgresError) as error:
+                log.warning("pruning_waits", error=repr(error))
         await asyncio.sleep(FOLD_EVERY_S)
+
+
+async def prune(pool: Pool, pruned_max: int = PRUNED_MAX) -> int:
+    """Delete the counts by minute that are older than anybody reads; return how many. The coarser ones stay."""
+    pruned = 0
+    for detail in stats.Detail:
+        while True:
+            async with pool.transaction() as connection:
+                done = int(
+                    (await connection.execute(stats.PRUNE, detail, stats.PRUNED_AFTER, pruned_max)).removeprefix(
+                        "DELETE "
+                    )
+                )
+            pruned += done
+            if done < pruned_max:
+                break
+    return pruned
 
 
 async def step(pool: Pool, name: str, tickets_max: int | None = None) -> bool:

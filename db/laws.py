@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from db import stats
+
 
 @dataclass(frozen=True, slots=True)
 class Law:
@@ -523,10 +525,56 @@ CROSS JOIN LATERAL (
 WHERE l.closed_at IS NOT NULL AND t.n + v.n < l.hi - l.lo + 1""",
 )
 
+# ------------------------------------------------------------------------------------------------------ what is derived
+
+COUNTS = Law(
+    "counts",
+    "The counts behind statistics are those of the tickets that they fold, in each detail and each grain.",
+    ("ticket_counts", "ticket_logs"),
+    """
+WITH details (detail, by_action, by_user, by_maker) AS (VALUES
+    ('STATUS', false, false, false), ('ACTION', true, false, false), ('USER', false, true, false),
+    ('FULL', true, true, true)),
+grains (grain, length) AS (VALUES ('MINUTE', interval '1 minute'), ('QUARTER', interval '15 minutes'),
+    ('DAY', interval '1 day'), ('PERIOD', interval '30 days')),
+kept AS (SELECT now() - interval '{days} days' AS since),
+of_tickets AS (
+    SELECT 'FULL' AS detail, g.grain, date_bin(g.length, t."timestamp", timestamptz '2000-01-01 00:00:00+00') AS at,
+           t.status, t.action_type, t.error_code, t.user_id, t.market_maker_id, count(*) AS n,
+           max(t."timestamp") AS last
+    FROM ticket_logs t CROSS JOIN grains g
+    WHERE t.txid < (SELECT txid FROM ticket_folds WHERE name = 'counts')
+      AND (g.grain = 'QUARTER' OR g.grain = 'MINUTE' AND t."timestamp" >= (SELECT since FROM kept))
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8),
+of_counts AS (
+    SELECT d.detail, g.grain, date_bin(g.length, c.at, timestamptz '2000-01-01 00:00:00+00') AS at, c.status,
+           CASE WHEN d.by_action THEN c.action_type END AS action_type,
+           CASE WHEN d.by_action THEN c.error_code END AS error_code,
+           CASE WHEN d.by_user THEN c.user_id END AS user_id,
+           CASE WHEN d.by_maker THEN c.market_maker_id END AS market_maker_id,
+           sum(c.n) AS n, max(c.last) AS last
+    FROM of_tickets c CROSS JOIN details d CROSS JOIN grains g
+    WHERE c.grain = CASE g.grain WHEN 'MINUTE' THEN 'MINUTE' ELSE 'QUARTER' END
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8),
+both_of AS (
+    SELECT *, 0 AS counted, NULL::timestamptz AS counted_last FROM of_counts
+    UNION ALL
+    SELECT detail, grain, starts_at, status, action_type, error_code, user_id, market_maker_id, 0, NULL,
+           tickets, last_at
+    FROM ticket_counts)
+SELECT detail || ' by ' || grain AS count, at::text AS starting, status, action_type AS action, error_code AS error,
+       user_id AS user, market_maker_id AS maker, sum(counted) AS counted, sum(n) AS tickets,
+       max(counted_last) AS last_counted, max(last) AS last
+FROM both_of WHERE grain <> 'MINUTE' OR at >= (SELECT since FROM kept) + interval '1 minute'
+GROUP BY detail, grain, at, status, action_type, error_code, user_id, market_maker_id
+HAVING sum(counted) <> sum(n) OR max(counted_last) IS DISTINCT FROM max(last)
+ORDER BY detail, grain, at LIMIT 1""".replace("{days}", str(stats.MINUTES_KEPT.days)),  # beyond, none is read
+)
+
 LAWS = (
     BALANCES, AMOUNTS, RUNNING, REASONS, CONSERVATION, LEGS, STRAYS, DEPOSITS,
     FILLS, RESERVES, LOCKED, CROSSED, PRICES, HOLDERS,
     BOOKS, JOURNAL, MATCHES,
     EFFECTS, ENTITIES, FILLED, WRITTEN_ONCE, SAME_TRANSACTION, ERASED, RELATIONS, ATTEMPTS, KEYS,
-    YEARS, LEASES, LEASED, VOIDS, NUMBERS,
+    YEARS, LEASES, LEASED, VOIDS, NUMBERS, COUNTS,
 )  # fmt: skip

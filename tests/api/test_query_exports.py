@@ -435,6 +435,35 @@ async def test_what_goes_wrong_while_a_page_is_read_ends_the_file() -> None:
             pass
 
 
+@pytest.mark.parametrize(("first", "size"), [("first: 7", 7), ("first: $n", 30), ("", 100), ("first: 0", 100)])
+def test_a_page_is_as_large_as_the_document_says(first: str, size: int) -> None:
+    arguments = f"({first})" if first else ""
+    query = f"{'query($n: Int)' if '$n' in first else ''} {{ orders{arguments} {{ nodes {{ id }} }} }}"
+    question = question_of(build()._schema, Asked(query, {"n": 30}, None, None), 100)
+    assert f"orders(first: {size}, after: $after)" in question.paging
+
+
+async def test_a_page_that_costs_too_much_is_refused_and_a_smaller_one_is_not(api: Api, maker: str) -> None:
+    related = "relatedTickets(depth: 1) { ticketId } " + " ".join(
+        f"r{index}: relatedTickets(depth: 1) {{ ticketId }}" for index in range(12)
+    )
+    query = f"query($maker: ID!) {{ tickets(FIRST filter: {{ marketMakerId: $maker }}) {{ nodes {{ {related} }} }} }}"
+    refused = await export(api, "csv", query.replace("FIRST", ""), maker=maker)
+    (error,) = refused.json()["errors"]
+    assert (refused.status_code, error["extensions"]["code"]) == (400, "TOO_COMPLEX")
+    assert "ticketId" in error["extensions"]
+    assert (await export(api, "csv", query.replace("FIRST", "first: 20,"), maker=maker)).status_code == 200
+
+
+async def test_the_callers_own_token_is_not_recorded(api: Api) -> None:
+    count = await api.ticket_count()
+    query = "query($s: String) { tickets(filter: { search: $s }) { nodes { ticketId } } }"
+    assert (await export(api, "csv", query, s=api.admin_token)).status_code == 200
+    (row,) = await api.tickets_since(count)
+    assert json.loads(row["request_payload"])["variables"] == "[redacted]"
+    assert api.admin_token not in str(dict(row))
+
+
 def test_a_variable_named_as_the_cursor_is_left_alone() -> None:
     query = "query($after: ID!) { marketMaker(id: $after) { orders { nodes { id } } } }"
     question = question_of(build()._schema, Asked(query, {"after": "x"}, None, None), 100)

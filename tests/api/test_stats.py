@@ -181,8 +181,9 @@ def counted(found: stats.Stats) -> tuple[Counter[Any], Counter[Any], Counter[Any
 
 @pytest.mark.parametrize("folded", ["nothing", "half", "everything"])
 async def test_every_filter_and_window_counts_what_is_there(
-    trail: Trail, reader: Reader, pool: Pool, folded: str
+    trail: Trail, reader: Reader, pool: Pool, folded: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(stats, "MINUTES_KEPT", timedelta(days=10_000))
     await pool.fetch("DELETE FROM ticket_counts")
     await pool.fetch("UPDATE ticket_folds SET txid = '0' WHERE name = 'counts'")
     if folded == "half":
@@ -190,6 +191,11 @@ async def test_every_filter_and_window_counts_what_is_there(
             await folds.step(pool, "counts", tickets_max=100)
     while folded == "everything" and await folds.step(pool, "counts"):
         pass
+    await check_all(trail, reader)
+
+
+async def check_all(trail: Trail, reader: Reader) -> None:
+    """Compare what is counted with what is there, for every filter."""
     for wanted in filters(trail):
         found = await stats.stats(reader, wanted, None, "UTC", PARTS)
         expected = await truth(reader, wanted)
@@ -265,6 +271,7 @@ async def test_two_that_fold_at_once_count_nothing_twice(api: Api, trail: Trail,
             await asyncio.sleep(0.01 if idle else 0)
 
     await asyncio.gather(fold(), fold())
+    await folded_up(pool)  # what the application holds just now
     (row,) = await api.sql(
         "SELECT (SELECT sum(tickets) FROM ticket_counts WHERE detail = 'FULL' AND grain = 'DAY') AS counted,"
         " (SELECT count(*) FROM ticket_logs) AS tickets"
@@ -274,13 +281,68 @@ async def test_two_that_fold_at_once_count_nothing_twice(api: Api, trail: Trail,
 
 async def test_a_database_of_another_server_is_counted_anew(api: Api, trail: Trail, pool: Pool) -> None:
     await pool.fetch("UPDATE ticket_folds SET txid = '999999999999' WHERE name = 'counts'")
-    while await folds.step(pool, "counts"):
-        pass
+    await folds.step(pool, "counts")
+    await folded_up(pool)
     (row,) = await api.sql(
         "SELECT (SELECT sum(tickets) FROM ticket_counts WHERE detail = 'STATUS' AND grain = 'MINUTE') AS counted,"
         " (SELECT count(*) FROM ticket_logs) AS tickets"
     )
     assert row["counted"] == row["tickets"]
+
+
+async def test_old_minutes_are_forgotten_and_every_figure_stays(
+    api: Api, trail: Trail, reader: Reader, pool: Pool
+) -> None:
+    await folded_up(pool)
+    left = (
+        "SELECT detail, grain, sum(tickets) AS n FROM ticket_counts"
+        " WHERE NOT (grain = 'MINUTE' AND starts_at < $1) GROUP BY 1, 2 ORDER BY 1, 2"
+    )
+    old = "SELECT count(*) AS n FROM ticket_counts WHERE grain = 'MINUTE' AND starts_at < $1"
+    bound = datetime.now(UTC) - stats.PRUNED_AFTER
+    before, there = await api.sql(left, bound), (await api.sql(old, bound))[0]["n"]
+    assert there > 100
+    assert await folds.prune(pool, 97) == there
+    assert (await api.sql(left, bound), (await api.sql(old, bound))[0]["n"]) == (before, 0)
+    assert await folds.prune(pool) == 0
+    await check_all(trail, reader)
+
+
+async def folded_up(pool: Pool) -> None:
+    """Fold until nothing is left; another process may be folding too."""
+    while True:
+        await folds.step(pool, "counts")
+        (row,) = await pool.fetch(
+            "SELECT EXISTS (SELECT FROM ticket_logs t, ticket_folds f"
+            " WHERE f.name = 'counts' AND t.txid >= f.txid) AS is_behind"
+        )
+        if not row["is_behind"]:
+            return
+
+
+async def test_bars_of_a_minute_are_exact_where_no_minute_is_kept(trail: Trail, reader: Reader, pool: Pool) -> None:
+    await folded_up(pool)
+    await folds.prune(pool)
+    at = datetime(2026, 3, 28, 20, 0, 7, tzinfo=UTC)
+    wanted = TicketFilter(date_from=at, date_to=at + timedelta(hours=20))
+    found = await stats.stats(reader, wanted, stats.TimeBucket.MINUTE, "UTC", PARTS)
+    assert counted(found) == await truth(reader, wanted)
+    assert sum(bar.succeeded + bar.failed for bar in found.times) == found.total > 50
+
+
+def test_minutes_that_are_not_kept_become_edges() -> None:
+    since = datetime(2026, 3, 28, tzinfo=UTC)
+    before, after = since - timedelta(hours=1), since + timedelta(hours=1)
+    minute, day = Grain.MINUTE, Grain.DAY
+    assert stats._without_old_minutes([(minute, before, since)], [], since) == ([], [(before, since)])
+    assert stats._without_old_minutes([(minute, since, after)], [], since) == ([(minute, since, after)], [])
+    assert stats._without_old_minutes([(minute, before, after)], [], since) == (
+        [(minute, since, after)], [(before, since)]
+    )  # fmt: skip
+    assert stats._without_old_minutes([(minute, None, None)], [], since) == (
+        [(minute, since, None)], [(None, since)]
+    )  # fmt: skip
+    assert stats._without_old_minutes([(day, None, before)], [], since) == ([(day, None, before)], [])
 
 
 # ---------------------------------------------------------------------------------------------------------- in the API
@@ -406,4 +468,4 @@ def test_a_window_is_filled_without_gap_or_overlap() -> None:
             assert a is not None and b is not None
             assert stats._down(a, grain) == a and stats._down(b, grain) == b
             assert list(Grain).index(grain) <= list(Grain).index(longest)
-        assert all(b - a < timedelta(minutes=2) for a, b in edges)
+        assert all(a and b and b - a < timedelta(minutes=2) for a, b in edges)

@@ -17,7 +17,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from db import laws, numbers, people, verify_tree
+from db import folds, laws, numbers, people, verify_tree
 from db.embedded import Servers
 from db.verify import LAWS, Report, examine, verify
 from domain import stories
@@ -136,6 +136,8 @@ async def market(servers: Servers, database: str) -> AsyncIterator[Owner]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(numbers, "CLOSE_AFTER_S", 0.0)
             assert await numbers.close_old_leases(late.desk_pool)
+        while await folds.step(late.desk_pool, "counts", 300):
+            pass
     yield owner
     await owner.close()
 
@@ -310,6 +312,22 @@ FORGERIES = [
             "UPDATE ticket_voids SET lo = lo + 1 WHERE lo = $1"),
     Forgery("numbers", TICKET + f"EXISTS (SELECT FROM {CLOSED} number BETWEEN lo AND hi)",
             "DELETE FROM ticket_logs WHERE ticket_id = $1"),
+    *(
+        Forgery("counts", f"SELECT tickets AS key, '{detail} by {grain}' AS name FROM ticket_counts"
+                f" WHERE detail = '{detail}' AND grain = '{grain}'", change)
+        for detail, grain, change in (
+            ("STATUS", "PERIOD", "UPDATE ticket_counts SET tickets = tickets + 1"
+                                 " WHERE detail = 'STATUS' AND grain = 'PERIOD' AND tickets = $1"),
+            ("ACTION", "DAY", "UPDATE ticket_counts SET error_code = 'BUSY'"
+                              " WHERE detail = 'ACTION' AND grain = 'DAY' AND error_code = 'INSUFFICIENT_BALANCE'"),
+            ("USER", "QUARTER", "DELETE FROM ticket_counts WHERE detail = 'USER' AND grain = 'QUARTER'"),
+            ("FULL", "MINUTE", "UPDATE ticket_counts SET last_at = last_at + interval '1 microsecond'"
+                               " WHERE detail = 'FULL' AND grain = 'MINUTE'"),
+            ("ACTION", "MINUTE", "INSERT INTO ticket_counts (detail, grain, starts_at, status, tickets, last_at)"
+                                 " SELECT detail, grain, starts_at, 'SUCCESS', 1, last_at FROM ticket_counts"
+                                 " WHERE detail = 'ACTION' AND grain = 'MINUTE'"),
+        )
+    ),
     Forgery("digests", TICKET + "status = 'FAILED'", "UPDATE ticket_logs SET error_message = 'x' WHERE ticket_id = $1"),
     Forgery("digests", TICKET + "true", "UPDATE ticket_logs SET duration_ms = 1 WHERE ticket_id = $1"),
     Forgery("digests", TICKET + "true", "UPDATE ticket_logs SET action_type = 'NO_SUCH' WHERE ticket_id = $1"),
