@@ -470,6 +470,15 @@ def always(value: str) -> Column:
 class Executor(StrawberryGraphQLCoreExecutionContext):
     """Executes as graphql-core does, but takes what is built as it is, and lists of plain objects by whole columns."""
 
+    def build_per_event_executor(self, payload: Any) -> Any:
+        """Forget with each event of a subscription what was made out for it.
+
+        graphql-core 3.3 remembers the subfields of every event for as long as the subscription lives: 2 KB an event.
+        """
+        event = super().build_per_event_executor(payload)
+        event._relevant_sub_fields = {}
+        return event
+
     def complete_object_value(
         self,
         return_type: GraphQLObjectType,

@@ -34,6 +34,7 @@ CAPACITY_S, CAPACITY_WARM_UP_S = 4.0, 1.0
 WARM_UP_SHARE, WARM_UP_S_MIN = 0.25, 15.0  # caches fill, pools grow
 WINDOWS = 12
 RESTING_MAX = 20  # orders of each client in the book: it does not grow
+REFUSED_MAX = 0.5  # of the cancels, which take what rests longest, many come too late
 QUIET_S_MAX = 15.0
 MINUTES = 2.0
 CONNECTIONS = (
@@ -218,7 +219,7 @@ async def main() -> int:
             target = Target(ports, [one.pid for one in processes], ground.tokens[:CLIENTS], ground.environment, owner)
             soaked = await soak(target, given.minutes * 60, given.watchers)
             print(f"measure: soak of {given.minutes:g} minutes before {given.watchers} watchers: {soaked}")
-        await reconcile(owner, together(soaked.answered), "soak")
+        await reconcile(owner, together(soaked.answered), "soak", REFUSED_MAX)
     return conclude(soaked.figures())
 
 

@@ -45,6 +45,11 @@ assert LOCK_TIMEOUT_S < STATEMENT_TIMEOUT_S < IDLE_IN_TRANSACTION_TIMEOUT_S
 # was still empty would go on reading the whole table, for as long as the connection lives or until the next ANALYZE.
 BY_KEY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
+# How the server finds out that a process is gone whose machine said nothing: its connections, and what they lock, are
+# given up within about half a minute, where the system's own defaults are hours.
+GONE = {"tcp_user_timeout": "10000", "tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3"}  # fmt: skip
+
 LOST = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError,
         asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError,
         asyncpg.IdleInTransactionSessionTimeoutError)  # fmt: skip
@@ -121,6 +126,7 @@ class Pool:
             "lock_timeout": str(int(LOCK_TIMEOUT_S * 1_000)),
             "idle_in_transaction_session_timeout": str(int(IDLE_IN_TRANSACTION_TIMEOUT_S * 1_000)),
             "synchronous_commit": "on",
+            **GONE,
             "timezone": "UTC",
             "jit": "off",  # compiling costs more than any of our statements
             **BY_KEY,

@@ -72,12 +72,12 @@ class Kills:
     postgres: int
 
 
-KILLS = {"ci": Kills(4, 3), "full": Kills(10, 6), "release": Kills(200, 50)}[SIZE]
+KILLS = {"ci": Kills(3, 3), "full": Kills(10, 8), "release": Kills(200, 50)}[SIZE]
 # How long a network is cut both ways, and one way or the other: less and more than the longest wait of a process.
 CUTS_S = {"ci": ((12.0,), (2.0,)), "full": ((1.0, 12.0), (1.0, 12.0)), "release": ((1.0, 12.0, 60.0),) * 2}[SIZE]
 POPULATED = {"ci": 2_000, "full": 20_000, "release": 200_000}[SIZE]  # orders in a database that is migrated
 EXHAUSTED_S = {"ci": 3.0, "full": 60.0, "release": 600.0}[SIZE]  # how long PostgreSQL gives no more connections
-SOAK_S = {"ci": 20.0, "full": 120.0, "release": 1_800.0}[SIZE]
+SOAK_S = {"ci": 16.0, "full": 120.0, "release": 1_800.0}[SIZE]
 PROCESSES = {"ci": 2, "full": 2, "release": 4}[SIZE]  # that serve one market
 RACE = {"ci": Race(32, 200, 500), "full": Race(32, 200, 500), "release": Race(64, 2_000, 20_000)}[SIZE]
 RIVAL_ROUNDS = {"ci": 50, "full": 50, "release": 1_000}[SIZE]  # of 32 requests for one balance

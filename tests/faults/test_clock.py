@@ -34,13 +34,13 @@ class Clock:
     """The servers' clock; it goes on from whatever it is set to."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        self.file = file
 
     def set(self, now: datetime) -> None:
-        fresh = self._file.with_suffix(".new")
+        fresh = self.file.with_suffix(".new")
         fresh.write_text(f"{(now - datetime.now(UTC)).total_seconds():+.3f}", encoding="ascii")
         fresh.chmod(0o644)
-        fresh.replace(self._file)
+        fresh.replace(self.file)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def servers(clock: Clock) -> Iterator[Servers]:
         pytest.skip(found.stderr.strip())
     faked = {
         "LD_PRELOAD": found.stdout.strip(),
-        "FAKETIME_TIMESTAMP_FILE": str(clock._file),
+        "FAKETIME_TIMESTAMP_FILE": str(clock.file),
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }

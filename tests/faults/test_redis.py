@@ -1,4 +1,4 @@
-"""Redis flushed, set back, frozen, killed and started again while orders pour in, each twice: trading goes on."""
+"""Redis flushed, set back, frozen, full, killed and started again while orders pour in, each twice: trading goes on."""
 
 from __future__ import annotations
 
@@ -55,6 +55,12 @@ async def frozen(server: RedisServer) -> None:
     server.thaw()
 
 
+async def out_of_memory(server: RedisServer) -> None:
+    server.command("CONFIG", "SET", "maxmemory", "1")
+    await asyncio.sleep(AWAY_S)
+    server.command("CONFIG", "SET", "maxmemory", "0")
+
+
 async def restarted(server: RedisServer) -> None:
     server.kill()
     server.start()
@@ -66,7 +72,14 @@ async def away(server: RedisServer) -> None:
     server.start()
 
 
-FAULTS: tuple[Callable[[RedisServer], Awaitable[None]], ...] = (flushed, set_back, frozen, restarted, away)
+FAULTS: tuple[Callable[[RedisServer], Awaitable[None]], ...] = (
+    flushed,
+    set_back,
+    frozen,
+    out_of_memory,
+    restarted,
+    away,
+)
 
 
 @pytest.fixture
