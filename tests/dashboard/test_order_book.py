@@ -212,7 +212,7 @@ def test_a_lost_connection_is_said_and_comes_back_by_itself(desk: Desk) -> None:
     assert len(sockets) == opened + 1
 
 
-@dataclass(frozen=True)
+@dataclass
 class SecondServer:
     """The same market behind another door."""
 
