@@ -113,7 +113,6 @@ function MarketDesk({ state, go, watch }: DeskProps) {
               certificate={certificate}
               makerId={makerId}
               changeMaker={setMaker}
-              openOrders={open.rows}
               placed={openFeed.put}
             />
           )}

@@ -21,9 +21,11 @@ export function ConnectionBadge() {
       <StateMark tone={badge.tone}>
         <span aria-hidden="true">
           {badge.word}
-          {badge === STALE && ages.staleSince !== null && ` ${formatAge(now - ages.staleSince)}`}
-          {state.phase === 'live' && badge !== STALE && state.latencyMs !== null && ` ${state.latencyMs} ms`}
-          {state.phase === 'offline' && ` since ${formatTime(state.since, zone)}`}
+          <span data-detail>
+            {badge === STALE && ages.staleSince !== null && ` ${formatAge(now - ages.staleSince)}`}
+            {state.phase === 'live' && badge !== STALE && state.latencyMs !== null && ` ${state.latencyMs} ms`}
+            {state.phase === 'offline' && ` since ${formatTime(state.since, zone)}`}
+          </span>
         </span>
       </StateMark>
     </span>

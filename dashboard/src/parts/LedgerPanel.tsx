@@ -26,7 +26,7 @@ interface Props {
   action?: ReactNode
 }
 
-/** Show a ledger with its running balances; rows of one ticket stand together. */
+/** Show a ledger with its running balances; export all that the filter finds. */
 export function LedgerPanel({ state, change, pages, everyRow, fileName, action }: Props) {
   const zone = useZone()
   const { asset, types, range } = state

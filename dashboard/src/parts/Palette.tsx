@@ -65,8 +65,7 @@ export default function Palette({ close, showKeys }: Props) {
       store={store}
       onSpotlightClose={close}
       shortcut={null}
-      scrollable
-      maxHeight={420}
+      attributes={{ content: { 'aria-label': 'Jump to' } }}
       transitionProps={{ duration: 0 }}
     >
       <Spotlight.Search
@@ -82,6 +81,8 @@ export default function Palette({ close, showKeys }: Props) {
               <Spotlight.Action
                 key={`${choice.group} ${choice.label}`}
                 label={choice.label}
+                // What Enter takes is the first choice, also when it came later than the text.
+                data-selected={choice === choices[0] || undefined}
                 leftSection={<Icon name={choice.icon} />}
                 rightSection={choice.hint && <span>{choice.hint}</span>}
                 onClick={choice.run}

@@ -18,7 +18,6 @@ interface Props {
   certificate: Certificate | undefined
   makerId: string | undefined
   changeMaker: (id: string | undefined) => void
-  openOrders: readonly OrderEntry[]
   placed: (order: OrderEntry) => void
 }
 
