@@ -237,15 +237,38 @@ class TicketAggregate(Group):
         return await party(info, self.user_key) if self.user_key else None
 
 
+@strawberry.type(description="Groups of trades, and whether there are more of them.")
+class TradeAggregates(Aggregates[TradeAggregate]):
+    pass
+
+
+@strawberry.type(description="Groups of orders, and whether there are more of them.")
+class OrderAggregates(Aggregates[OrderAggregate]):
+    pass
+
+
+@strawberry.type(description="Groups of ledger rows, and whether there are more of them.")
+class TransactionAggregates(Aggregates[TransactionAggregate]):
+    pass
+
+
+@strawberry.type(description="Groups of tickets, and whether there are more of them.")
+class TicketAggregates(Aggregates[TicketAggregate]):
+    pass
+
+
 # -------------------------------------------------------------------------------------------------------------- asking
+
+W = TypeVar("W", bound=Aggregates[Any])
 
 
 @dataclass(frozen=True, slots=True)
-class Noun:
-    """How a noun is asked about: its measures, the type of its groups, its enums, who answers."""
+class Noun(Generic[W]):
+    """How a noun is asked about: its measures, the types of its groups and of all of them, its enums, who answers."""
 
     measures: type[Enum]
     kind: type[Group]
+    whole: type[W]
     enums: Mapping[str, type[Enum]]
     answer: Callable[[Reader, Question[Any]], Awaitable[Answer]]
 
@@ -254,24 +277,28 @@ _CERTIFICATE = {"certificate_type": CertificateType}
 TRADES = Noun(
     TradeMeasure,
     TradeAggregate,
+    TradeAggregates,
     {**_CERTIFICATE, "taker_side": OrderSide, "status": TradeStatus},
     db.aggregates.of_trades,
 )
 ORDERS = Noun(
     OrderMeasure,
     OrderAggregate,
+    OrderAggregates,
     {**_CERTIFICATE, "side": OrderSide, "order_type": OrderType, "time_in_force": TimeInForce, "status": OrderStatus},
     db.aggregates.of_orders,
 )
 TRANSACTIONS = Noun(
     TransactionMeasure,
     TransactionAggregate,
+    TransactionAggregates,
     {"asset": Asset, "transaction_type": TransactionType, "reason": TransactionReason},
     db.aggregates.of_transactions,
 )
 TICKETS = Noun(
     TicketMeasure,
     TicketAggregate,
+    TicketAggregates,
     {"action_type": ActionType, "status": TicketStatus, "entity_type": EntityType},
     db.aggregates.of_tickets,
 )
@@ -291,7 +318,7 @@ def checked_parties(info: Info, groups: Sequence[TradeGroup]) -> None:
 
 async def aggregated(
     info: Info,
-    noun: Noun,
+    noun: Noun[W],
     wanted: Any,
     groups: Sequence[Enum],
     bucket: TimeBucket | None,
@@ -299,13 +326,13 @@ async def aggregated(
     having: Sequence[Having[Any]] | None,
     rank: Rank[Any] | None,
     first: int | None,
-) -> Aggregates[Any]:
+) -> W:
     """Answer a question. wanted None: a filter that nothing can match.
 
     Raises: RequestError (BAD_REQUEST: the question; TOO_COMPLEX: not answered in time).
     """
     if wanted is None:
-        return Aggregates(groups=[], has_more=False)
+        return noun.whole(groups=[], has_more=False)
     names = names_below(info, "groups")
     question = Question(
         wanted=wanted,
@@ -324,10 +351,10 @@ async def aggregated(
     except DomainError as error:
         raise RequestError(error.message, Code.BAD_REQUEST, field=error.field) from error
     asset = db.aggregates.one_asset(wanted) if isinstance(wanted, TransactionFilter) else None
-    return Aggregates(groups=[_group(noun, row, asset) for row in answer.rows], has_more=answer.has_more)
+    return noun.whole(groups=[_group(noun, row, asset) for row in answer.rows], has_more=answer.has_more)
 
 
-def _group(noun: Noun, row: Any, asset: Asset | None) -> Group:
+def _group(noun: Noun[Any], row: Any, asset: Asset | None) -> Group:
     """Return a group as it is shown; a figure that was not computed is not looked at by anybody."""
     values: dict[str, Any] = dict.fromkeys(one.name for one in fields(noun.kind) if one.init)
     for name, value in dict(row).items():

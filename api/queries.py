@@ -22,16 +22,15 @@ import db.sessions
 from api.aggregates import (
     HAVING,
     RANK,
-    Aggregates,
     Bucket,
     GroupBy,
     Groups,
     Having,
-    OrderAggregate,
+    OrderAggregates,
     Rank,
-    TicketAggregate,
-    TradeAggregate,
-    TransactionAggregate,
+    TicketAggregates,
+    TradeAggregates,
+    TransactionAggregates,
     Zone,
     aggregated,
     checked_parties,
@@ -412,7 +411,7 @@ class Query:
         having: Annotated[list[Having[TicketMeasure]] | None, HAVING] = None,
         order_by: Annotated[Rank[TicketMeasure] | None, RANK] = None,
         first: Groups = None,
-    ) -> Aggregates[TicketAggregate]:
+    ) -> TicketAggregates:
         wanted = (filter or TicketFilter()).inner(sees_payloads=info.context.has_role(UserRole.ADMIN))
         return await aggregated(
             info, api.aggregates.TICKETS, wanted, group_by, bucket, time_zone, having, order_by, first
@@ -432,7 +431,7 @@ class Query:
         having: Annotated[list[Having[TradeMeasure]] | None, HAVING] = None,
         order_by: Annotated[Rank[TradeMeasure] | None, RANK] = None,
         first: Groups = None,
-    ) -> Aggregates[TradeAggregate]:
+    ) -> TradeAggregates:
         checked_parties(info, group_by)
         wanted = own_trades_asked(info, filter)
         return await aggregated(
@@ -453,7 +452,7 @@ class Query:
         having: Annotated[list[Having[OrderMeasure]] | None, HAVING] = None,
         order_by: Annotated[Rank[OrderMeasure] | None, RANK] = None,
         first: Groups = None,
-    ) -> Aggregates[OrderAggregate]:
+    ) -> OrderAggregates:
         wanted = orders_asked(info, filter)
         return await aggregated(
             info,
@@ -481,7 +480,7 @@ class Query:
         having: Annotated[list[Having[TransactionMeasure]] | None, HAVING] = None,
         order_by: Annotated[Rank[TransactionMeasure] | None, RANK] = None,
         first: Groups = None,
-    ) -> Aggregates[TransactionAggregate]:
+    ) -> TransactionAggregates:
         wanted = transactions_asked(info, filter)
         return await aggregated(
             info,

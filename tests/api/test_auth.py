@@ -426,6 +426,7 @@ READS = {
     "user": '{ user(id: "x") { id } }',
     "deposits": "{ deposits { nodes { id } } }",
     "sessions": "{ sessions { id } }",
+    "operations": "{ operations { schemaState } }",
     "settings": "{ settings { publicMarketData } }",
     "candles": '{ candles(certificateType: CEA, bucket: DAY, from: "2026-01-01T00:00:00Z",'
     ' to: "2026-02-01T00:00:00Z") { open } }',
