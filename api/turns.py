@@ -1,7 +1,8 @@
-"""Heavy documents take turns, and the process rests after each: what is left of its time is the market's.
+"""Heavy documents take turns: executing one is work of an event loop, and takes memory.
 
-Executing a document is work of the event loop that also carries the desk. One that costs more than HEAVY_POINTS_MIN
-waits until no other one runs; afterwards the turn is kept for a while in proportion to the time that it took.
+One that costs more than HEAVY_POINTS_MIN waits until no other one runs. In a process that also has the desk the turn is
+kept afterwards in proportion to the time that it took: what is left of its time is the market's. A reader process need
+not rest (`api.readers`).
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ HEAVY_POINTS_MIN: Final = 4_000  # about 20 ms
 WAIT_S_MAX: Final = 15.0
 WAITING_MAX: Final = 16
 REST: Final = 4.0  # times the time of this thread that passed meanwhile: heavy documents take a fifth of it at most
+NO_REST: Final = 0.0
 
 
 class Turns:
     """One heavy document at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, rest: float = REST) -> None:
+        """Take how long a turn is kept, in times of what it took."""
+        self._rest = rest
         self._turn = asyncio.Lock()
         self._waiting = 0
 
@@ -41,7 +45,7 @@ class Turns:
         try:
             yield
         finally:
-            rest_s = (time.thread_time() - begun) * REST
+            rest_s = (time.thread_time() - begun) * self._rest
             asyncio.get_running_loop().call_later(rest_s, self._turn.release)
 
     async def _wait(self) -> None:
