@@ -48,7 +48,7 @@ from api.settings import Settings, SettingsError, load, require_servable
 from api.subscriptions import SHARED
 from api.throttle import Throttle
 from api.trail import Trail
-from api.turns import NO_REST, Turns
+from api.turns import Turns
 from db.desk import Desk
 from db.numbers import Numbers
 from db.people import Callers
@@ -179,7 +179,7 @@ async def reading(settings: Settings) -> AsyncIterator[Reading]:
         pool = await Pool.open(url, role=role, size_max=CALLER_CONNECTIONS_MAX, name="callers")
         stack.push_async_callback(pool.close)
         reader, analysts, _ = _open_readers(stack, url, settings.database_replica_url or url, role)
-        yield Reading(reader, analysts, Callers(pool), Turns(NO_REST))
+        yield Reading(reader, analysts, Callers(pool), Turns(rests=False))
 
 
 def _open_readers(stack: contextlib.AsyncExitStack, url: str, replica_url: str, role: str) -> list[Reader]:

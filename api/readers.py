@@ -25,7 +25,7 @@ from starlette.responses import Response
 from yarl import URL
 
 from api.errors import Code, RequestError
-from api.events import cancel
+from api.events import cancel, supervise
 from api.guard import CLIENT, SCHEME, SECRET
 from api.origin import client_address
 from api.supervisor import Child, listen
@@ -115,7 +115,7 @@ class Readers:
             )
             self._processes.append(_Process(child, listener))
             await asyncio.to_thread(child.start)
-        self._task = asyncio.create_task(self._look_after(), name="readers")
+        self._task = asyncio.create_task(supervise("readers", self._look_after), name="readers")
 
     async def stop(self) -> None:
         """End all, and wait for their end."""

@@ -19,15 +19,14 @@ HEAVY_POINTS_MIN: Final = 4_000  # about 20 ms
 WAIT_S_MAX: Final = 15.0
 WAITING_MAX: Final = 16
 REST: Final = 4.0  # times the time of this thread that passed meanwhile: heavy documents take a fifth of it at most
-NO_REST: Final = 0.0
 
 
 class Turns:
     """One heavy document at a time."""
 
-    def __init__(self, rest: float = REST) -> None:
-        """Take how long a turn is kept, in times of what it took."""
-        self._rest = rest
+    def __init__(self, *, rests: bool = True) -> None:
+        """Take whether the process rests after each."""
+        self._rests = rests
         self._turn = asyncio.Lock()
         self._waiting = 0
 
@@ -45,7 +44,7 @@ class Turns:
         try:
             yield
         finally:
-            rest_s = (time.thread_time() - begun) * self._rest
+            rest_s = (time.thread_time() - begun) * REST if self._rests else 0.0
             asyncio.get_running_loop().call_later(rest_s, self._turn.release)
 
     async def _wait(self) -> None:

