@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-NICE: Final = 10  # whoever trades goes first
+NICE: Final = 19  # whoever trades goes first
 SECRET_LINE_MAX: Final = 256
 
 
