@@ -12,7 +12,8 @@ peer     PostGraphile 5 (bench/parts/postgraphile.py brings it by npm), without 
 hand     Starlette and asyncpg, one hand-written statement for each question, its JSON built by hand
 
 All read one database. Then traders place orders alone, and beside 4 analysts who ask the same process, which has a
-reader, the heaviest documents that their limit lets through, in a loop. Rounds are interleaved; the first is dropped when there are several.
+reader, the heaviest documents that their limit lets through, in a loop. Rounds are interleaved; the first is dropped
+when there are several.
 """
 
 from __future__ import annotations
