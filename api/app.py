@@ -382,11 +382,11 @@ def create_app(settings: Settings, readers: Readers | None = None) -> Guard:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
-            if readers:
-                stack.push_async_callback(readers.stop)
-                await readers.start()  # first: they start while we do
             door.services = await stack.enter_async_context(services(settings))
             await door.look_at_login()
+            if readers:
+                stack.push_async_callback(readers.stop)
+                await readers.start()
             spare_collections()
             try:
                 yield
