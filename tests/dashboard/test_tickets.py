@@ -77,7 +77,7 @@ def test_a_list_that_is_held_keeps_still_and_counts_what_is_new(tickets: Desk) -
 
 def test_text_chips_menus_and_address_are_views_of_one_state(tickets: Desk) -> None:
     page = tickets.page
-    maker = tickets.ask("{ marketMakers(first: 1) { nodes { id name } } }")["marketMakers"]["nodes"][0]
+    maker = tickets.seller()
     text = f'action:MM_ORDER_* status:success mm:"{maker["name"]}" -error:BUSY SELL'
     box(page).fill(text)
     box(page).press("Enter")
