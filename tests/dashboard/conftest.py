@@ -35,7 +35,7 @@ expect.set_options(timeout=ANSWER_MS_MAX)
 # They still lean on what others leave in the one market that all share, and so fail now and then: run by
 # `make test-release` until each makes its own.
 collect_ignore = (
-    ["test_market_makers.py", "test_order_book.py", "test_shell.py", "test_tickets.py", "test_trading.py"]
+    ["test_shell.py", "test_tickets.py", "test_trading.py"]
     if SIZE == "ci"
     else []
 )
