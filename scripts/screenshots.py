@@ -15,7 +15,8 @@ from uuid import uuid4
 
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
-from bench.dashboard import FLAGS, Client, Desk, running
+from bench.dashboard import Client, Desk, running
+from bench.parts.browser import FLAGS
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "screenshots"
 VIEW: Final[ViewportSize] = {"width": 1280, "height": 800}
