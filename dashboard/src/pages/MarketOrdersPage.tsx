@@ -1,12 +1,11 @@
 import { Button } from '@mantine/core'
 import { getRouteApi } from '@tanstack/react-router'
-import { useCallback, useMemo, useRef } from 'react'
+import { lazy, Suspense, useCallback, useMemo, useRef } from 'react'
 import { can } from '../can'
 import { useKeys } from '../keyboard'
 import { readBookSearch, writeStatuses, type BookSearch, type BookState, type OrderStatus } from '../marketPaths'
 import { BookPanel } from '../parts/BookPanel'
 import { DepthPanel } from '../parts/DepthPanel'
-import { MakerOrders } from '../parts/MakerOrders'
 import type { OrderFormHandle } from '../parts/OrderForm'
 import { SellForm } from '../parts/SellForm'
 import { TradesTape } from '../parts/TradesTape'
@@ -21,6 +20,9 @@ import { IgnoredNote } from '../ui/Notes'
 import { Page, Panel } from '../ui/Page'
 import { StateMark } from '../ui/Status'
 import styles from './MarketOrdersPage.module.css'
+
+// Below the book, which does not wait for it.
+const MakerOrders = lazy(async () => ({ default: (await import('../parts/MakerOrders')).MakerOrders }))
 
 const route = getRouteApi('/desk/market-orders')
 
@@ -52,7 +54,7 @@ function MarketDesk({ state, go, watch }: DeskProps) {
   const role = usePerson()?.role
   const writes = can(role, 'desk.write')
   const seesMakers = can(role, 'makers.read')
-  const { view, feed, trades, certificate } = useMarket(certificateType)
+  const { feed, trades, certificate } = useMarket(certificateType)
   const [look, change] = useLook(state, go)
   const form = useRef<OrderFormHandle>(null)
   const filter = useMemo(
@@ -89,7 +91,6 @@ function MarketDesk({ state, go, watch }: DeskProps) {
           <BookPanel
             look={look}
             change={change}
-            view={view}
             feed={feed}
             certificate={certificate}
             mine={mine}
@@ -103,13 +104,13 @@ function MarketDesk({ state, go, watch }: DeskProps) {
               )
             }
           />
-          {look.rows === 10 && <DepthPanel book={view.book} certificate={certificate} />}
+          {look.rows === 10 && <DepthPanel feed={feed} certificate={certificate} />}
         </div>
         <div className={styles.side}>
           {writes && (
             <SellForm
               ref={form}
-              view={view}
+              feed={feed}
               certificate={certificate}
               makerId={makerId}
               changeMaker={setMaker}
@@ -120,10 +121,12 @@ function MarketDesk({ state, go, watch }: DeskProps) {
             <h2 className={styles.title}>Recent trades</h2>
             <TradesTape view={trades} label={`Recent trades in ${certificateType}`} shown={30} />
           </Panel>
-          {look.rows === 20 && <DepthPanel book={view.book} certificate={certificate} />}
+          {look.rows === 20 && <DepthPanel feed={feed} certificate={certificate} />}
         </div>
       </div>
-      {seesMakers && <MakerOrders makerId={makerId} statuses={statuses} changeMaker={setMaker} changeStatuses={setStatuses} writes={writes} />}
+      <Suspense>
+        {seesMakers && <MakerOrders makerId={makerId} statuses={statuses} changeMaker={setMaker} changeStatuses={setStatuses} writes={writes} />}
+      </Suspense>
     </Page>
   )
 }
