@@ -276,6 +276,8 @@ def lighthouse(desk: Desk, chromium: str, loads: int) -> list[Figure]:
     for audit in reports[0]["audits"].values():
         if audit["score"] is not None and audit["score"] < 0.9 and audit["scoreDisplayMode"] == "binary":
             print(f"not met: {audit['title']}")
+            for item in audit.get("details", {}).get("items", []):
+                print("  ", item.get("node", {}).get("snippet", item))
     scores = [
         Figure(name.replace("-", "_"), median(report["categories"][name]["score"] for report in reports), ">=", goal)
         for name, goal in SCORES.items()

@@ -13,7 +13,6 @@ import { useBookKeys } from '../parts/useBookKeys'
 import { byLevel, useLook, useMarket } from '../parts/useMarket'
 import { openOnly, useOrders } from '../parts/useOrders'
 import { usePerson } from '../parts/usePerson'
-import { WatchView } from '../parts/WatchView'
 import { Icon } from '../ui/icons'
 import { ButtonLink } from '../ui/links'
 import { IgnoredNote } from '../ui/Notes'
@@ -21,8 +20,9 @@ import { Page, Panel } from '../ui/Page'
 import { StateMark } from '../ui/Status'
 import styles from './MarketOrdersPage.module.css'
 
-// Below the book, which does not wait for it.
+// Neither is waited for by the book: one stands below it, the other is asked for.
 const MakerOrders = lazy(async () => ({ default: (await import('../parts/MakerOrders')).MakerOrders }))
+const WatchView = lazy(async () => ({ default: (await import('../parts/WatchView')).WatchView }))
 
 const route = getRouteApi('/desk/market-orders')
 
@@ -39,7 +39,13 @@ export function MarketOrdersPage() {
     [go],
   )
   useKeys('Order book', [{ keys: 'w', does: state.isWatching ? 'Leave the watcher' : 'Watch both books', run: () => watch(!state.isWatching) }])
-  if (state.isWatching) return <WatchView state={state} leave={() => watch(false)} />
+  if (state.isWatching) {
+    return (
+      <Suspense>
+        <WatchView state={state} leave={() => watch(false)} />
+      </Suspense>
+    )
+  }
   return <MarketDesk state={state} go={go} watch={() => watch(true)} />
 }
 

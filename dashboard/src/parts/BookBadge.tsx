@@ -48,10 +48,10 @@ function Position({ feed }: { feed: BookFeed }) {
   const { phase, book, freshAt } = useStore(feed)
   const now = useNow()
   return (
-    <>
+    <span aria-hidden="true">
       {book && ` · seq ${formatCount(book.sequence)}`}
       {phase !== 'live' && freshAt !== null && ` · ${formatAge(now - freshAt)}`}
-    </>
+    </span>
   )
 }
 

@@ -45,8 +45,8 @@ function Frame() {
         <Link to="/" className={styles.brand} aria-label="Carbon Desk, home">
           <Brand />
         </Link>
-        <UnstyledButton className={styles.find} onClick={() => setLayer('palette')} aria-label="Jump to a page, a market maker or a ticket">
-          <Icon name="find" size={16} /> <span>Jump to…</span> <kbd>Ctrl K</kbd>
+        <UnstyledButton className={styles.find} onClick={() => setLayer('palette')} aria-label="Jump to… a page, a market maker or a ticket" aria-keyshortcuts="Control+K">
+          <Icon name="find" size={16} /> <span>Jump to…</span> <kbd aria-hidden="true">Ctrl K</kbd>
         </UnstyledButton>
         <div className={styles.tools}>
           <ConnectionBadge />
