@@ -37,7 +37,7 @@ IDS: Final = """{
 def wait_for_decision(desk: Desk) -> str:
     """Let a new trader upload two documents; return his id."""
     client = Client(desk, "ADMIN")
-    email, password = f"{uuid4().hex}@example.com", uuid4().hex
+    email, password = "nora.quist@example.com", uuid4().hex
     person = {"email": email, "name": "Nora Quist", "role": "TRADER", "password": password}
     found = client.ask(CREATE_USER, input=person)["createUser"]["user"]["id"]
     client.token = ""

@@ -1,4 +1,4 @@
-import { Button, Popover, UnstyledButton } from '@mantine/core'
+import { Button, Popover, UnstyledButton, VisuallyHidden } from '@mantine/core'
 import { useEffect, useRef, useState } from 'react'
 import { formatAge, formatCount, formatInstant, NOTHING } from '../format'
 import type { BookFeed, BookPhase } from '../live/book'
@@ -29,10 +29,12 @@ export function BookBadge({ feed, isPaused, name }: { feed: BookFeed; isPaused: 
       {/* Only the word is announced: figures that change each second would never let a screen reader finish. */}
       <span role="status" aria-label={`Book: ${word}`}>
         <Popover.Target>
-          <UnstyledButton className={styles.badge} aria-label={`${name}: ${word}. Show how the feed is`}>
+          <UnstyledButton className={styles.badge}>
             <StateMark tone={tone}>
+              <VisuallyHidden>{name}: </VisuallyHidden>
               {word}
               <Position feed={feed} />
+              <VisuallyHidden>. Show how the feed is</VisuallyHidden>
             </StateMark>
           </UnstyledButton>
         </Popover.Target>

@@ -56,7 +56,7 @@ export function BookPanel({ look, change, feed, certificate, mine, trades, choos
         />
         <Select
           size="xs"
-          w={92}
+          w={80}
           aria-label="Group prices by"
           data={[...new Set([...steps, trimmedPrice(step)])].map((value) => ({ value, label: formatPrice(value) }))}
           value={trimmedPrice(step)}
