@@ -66,7 +66,7 @@ export function BookPanel({ look, change, feed, certificate, mine, trades, choos
         <SegmentedControl
           aria-label="Levels on each side"
           size="xs"
-          data={BOOK_ROWS.map((count) => ({ value: String(count), label: `${count} rows` }))}
+          data={BOOK_ROWS.map((count, index) => ({ value: String(count), label: index < BOOK_ROWS.length - 1 ? String(count) : `${count} rows` }))}
           value={String(rows)}
           onChange={(value) => change({ rows: value === '10' ? 10 : 20 })}
         />
@@ -83,7 +83,6 @@ export function BookPanel({ look, change, feed, certificate, mine, trades, choos
         >
           {isPaused ? 'Go on' : 'Pause'}
         </Button>
-        <span className={styles.space} />
         <BookBadge feed={feed} isPaused={isPaused} name={label} />
       </div>
       {problem && <ProblemNote problem={problem} />}
