@@ -29,6 +29,8 @@ interface Props {
   feed: BookFeed
   certificate: Certificate | undefined
   mine: ReadonlyMap<string, readonly OrderEntry[]>
+  /** The order that was placed a moment ago. */
+  placed?: string | undefined
   trades: readonly TradeEntry[]
   choose?: ((chosen: Chosen) => void) | undefined
   /** Shown in a book without orders. */
@@ -36,7 +38,7 @@ interface Props {
 }
 
 /** Show one live book with what chooses and steers it. */
-export function BookPanel({ look, change, view, feed, certificate, mine, trades, choose, first }: Props) {
+export function BookPanel({ look, change, view, feed, certificate, mine, placed, trades, choose, first }: Props) {
   const { certificateType, rows, cumulative, isPaused } = look
   const tick = certificate?.tickSize ?? '0.01'
   const step = look.group ?? tick
@@ -96,6 +98,7 @@ export function BookPanel({ look, change, view, feed, certificate, mine, trades,
           step={step}
           cumulative={cumulative}
           mine={mine}
+          placed={placed}
           trades={trades}
           label={label}
           choose={choose}
