@@ -7,6 +7,7 @@ from typing import Any, Final
 from playwright.sync_api import Route, expect
 
 from .conftest import Desk
+from .test_accessible import violations
 
 MADE: Final = "mutation($input: CreateMarketMakerInput!) { createMarketMaker(input: $input) { marketMaker { id } } }"
 PLACE: Final = """mutation($input: PlaceMarketOrderInput!) {
@@ -58,10 +59,9 @@ def test_an_order_is_pending_at_once_then_what_the_server_says_and_its_row_flash
     expect(page.get_by_text("Available 100 CEA")).to_be_visible()
     expect(page.get_by_role("status", name="Book: Live")).to_be_visible()
     page.evaluate("""() => {
-        globalThis.flashed = []
         new MutationObserver((changes) => {
             for (const { target } of changes)
-                if (target.dataset.placed) globalThis.flashed.push(target.querySelector('button')?.getAttribute('aria-label'))
+                if (target.dataset.placed) document.body.dataset.flashed = target.querySelector('button')?.getAttribute('aria-label')
         }).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ['data-placed'] })
     }""")
     price = best(desk, "bestAsk")
@@ -75,8 +75,7 @@ def test_an_order_is_pending_at_once_then_what_the_server_says_and_its_row_flash
     expect(rows).to_contain_text("Open")
     expect(rows).to_have_count(1)
     expect(rows.get_by_role("link", name=re.compile("^TKT-"))).to_be_visible()
-    page.wait_for_function("globalThis.flashed.length > 0")
-    assert page.evaluate("globalThis.flashed[0]").startswith(f"Ask {price}, ")
+    expect(page.locator("body")).to_have_attribute("data-flashed", re.compile(rf"^Ask {re.escape(price)}, "))
     expect(page.locator("[data-placed]")).to_have_count(0)
 
     # A refused one leaves nothing behind: somebody else has withdrawn what was shown as available.
@@ -159,3 +158,30 @@ def test_the_json_of_a_ticket_is_searched_and_a_path_copied(desk: Desk) -> None:
     assert page.evaluate("navigator.clipboard.readText()") == ".marketMaker.name"
     page.get_by_role("searchbox", name="Search in Raw JSON").fill("nowhere to be found")
     expect(page.get_by_text("0 found")).to_be_visible()
+
+
+def test_a_key_is_changed_kept_and_given_back(desk: Desk) -> None:
+    page = desk.page
+    desk.enter("ADMIN", "/market-makers")
+    expect(page.get_by_role("table", name="Market makers")).to_be_visible()
+    page.keyboard.press("?")
+    keys = page.get_by_role("dialog", name="Keys")
+    change = keys.get_by_role("button", name=re.compile("change the key for: New market maker$"))
+    change.click()
+    page.keyboard.press("j")
+    expect(keys.get_by_text("j is taken: Next row.")).to_be_visible()
+    change.click()
+    page.keyboard.press("m")
+    expect(keys.get_by_text("New market maker: m from now on.")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("table", name="Market makers")).to_be_visible()
+    page.keyboard.press("n")
+    page.keyboard.press("m")
+    expect(page.get_by_role("dialog", name="New market maker")).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="New market maker")).to_have_count(0)
+    page.keyboard.press("?")
+    change.click()
+    page.keyboard.press("Backspace")
+    expect(keys.get_by_role("button", name="n, change the key for: New market maker")).to_be_visible()
+    assert violations(desk) == []

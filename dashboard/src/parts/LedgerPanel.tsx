@@ -147,29 +147,22 @@ function Choice<Value extends AssetName | TransactionType | Range>({ label, all,
 function columnsOf(zone: 'utc' | 'local', turn: (ticketId: string) => void): readonly Column<Line>[] {
   return [
     {
-      id: 'time', header: zone === 'utc' ? 'Time UTC' : 'Time', width: 270, card: 'start',
-      cell: ({ row: { createdAt, ticketId }, isWithin, fold }) => (
-        <span className={styles.time} data-within={isWithin || undefined}>
-          {fold && (
-            <button type="button" className={styles.fold} aria-expanded={fold.isOpened} aria-label={`${fold.rows.length} rows of ${ticketId}`} onClick={() => turn(ticketId)}>
-              <span aria-hidden="true">{fold.isOpened ? '▾' : '▸'}</span> {fold.rows.length}
-            </button>
-          )}
-          {formatInstant(createdAt, zone)}
-        </span>
-      ),
+      id: 'time', header: zone === 'utc' ? 'Time UTC' : 'Time', width: 232, card: 'start',
+      cell: ({ row: { createdAt }, isWithin }) => <span className={isWithin ? styles.within : undefined}>{formatInstant(createdAt, zone)}</span>,
     },
     { id: 'asset', header: 'Asset', width: 90, card: 'title', cell: ({ row, fold }) => (fold ? each(fold.rows, 'asset').join(', ') : row.asset) },
     {
-      id: 'type', header: 'Type', width: 120, from: 'wide',
+      id: 'type', header: 'Type', width: 120, from: 'widest',
       cell: ({ row, fold }) => (fold ? each(fold.rows, 'transactionType').map(words).join(', ') : words(row.transactionType)),
     },
     { id: 'reason', header: 'Why', width: 110, cell: ({ row, fold }) => (fold ? each(fold.rows, 'reason').map(words).join(' → ') : words(row.reason)) },
     {
       id: 'amount', header: 'Amount', width: 120, numeric: true, card: 'mark',
-      cell: ({ row: { amount, asset }, fold }) =>
+      cell: ({ row: { amount, asset, ticketId }, fold }) =>
         fold ? (
-          `${fold.rows.length} rows`
+          <button type="button" className={styles.fold} aria-expanded={fold.isOpened} aria-label={`${fold.rows.length} rows of ${ticketId}`} onClick={() => turn(ticketId)}>
+            <span aria-hidden="true">{fold.isOpened ? '▾' : '▸'}</span> {fold.rows.length} rows
+          </button>
         ) : (
           <span className={styles.amount} data-sign={amount.startsWith('-') ? 'minus' : 'plus'}>{formatDelta(placed(amount, asset))}</span>
         ),

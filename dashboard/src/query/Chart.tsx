@@ -6,6 +6,7 @@ import { barsOf, figureColumns } from './series'
 
 const BARS_MAX = 200 // more are thinner than what can be told apart
 const GAP = 0.16 // of a bar's width
+const PLACES_MIN = 12 // few bars stay bars
 
 /** Draw one column of an answer as bars over another, in the order of the table. */
 export default function Chart({ rows, columns }: { rows: readonly Row[]; columns: readonly string[] }) {
@@ -19,6 +20,7 @@ export default function Chart({ rows, columns }: { rows: readonly Row[]; columns
   const bars = barsOf(rows, x, y, BARS_MAX)
   const values = bars.map(({ value }) => value)
   const [top, bottom] = [Math.max(0, ...values), Math.min(0, ...values)]
+  const places = Math.max(PLACES_MIN, bars.length)
   const span = top - bottom || 1
   const shown = at === undefined ? undefined : bars[at]
   const text = (value: number) => bars.find((bar) => bar.value === value)?.text ?? '0'
@@ -34,13 +36,13 @@ export default function Chart({ rows, columns }: { rows: readonly Row[]; columns
           <span>{formatDecimal(text(bottom))}</span>
         </p>
         <svg
-          viewBox={`0 0 ${Math.max(1, bars.length)} 100`}
+          viewBox={`0 0 ${places} 100`}
           preserveAspectRatio="none"
           role="img"
           aria-label={`${y} over ${x}: ${formatCount(bars.length)} bars from ${text(Math.min(...values))} to ${text(Math.max(...values))}`}
           onPointerMove={(event) => {
             const { left, width } = event.currentTarget.getBoundingClientRect()
-            setAt(Math.max(0, Math.min(bars.length - 1, Math.floor(((event.clientX - left) / width) * bars.length))))
+            setAt(Math.max(0, Math.min(bars.length - 1, Math.floor(((event.clientX - left) / width) * places))))
           }}
           onPointerLeave={() => setAt(undefined)}
         >
