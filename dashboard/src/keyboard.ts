@@ -3,6 +3,7 @@ import { Store } from './live/store'
 
 const SEQUENCE_MS_MAX = 1_200 // `g`, then `m`: what comes later is a key of its own
 const SINGLE_KEYS = 'carbondesk.single-keys'
+const OWN_KEYS = 'carbondesk.keys'
 
 /** What a key does on the page that is open. */
 export interface Binding {
@@ -24,6 +25,8 @@ export interface KeyboardState {
   groups: readonly Group[]
   /** Whether single keys are obeyed. They can be switched off (WCAG 2.1.4); keys with Ctrl always are. */
   singleKeys: boolean
+  /** Keys that this person has chosen, by the key that they stand for. */
+  own: Readonly<Record<string, string>>
 }
 
 /** Know what keys do now, and do it. What was bound last is asked first. */
@@ -31,7 +34,7 @@ class Keyboard extends Store<KeyboardState> {
   #first: { key: string; at: number } | undefined
 
   constructor() {
-    super({ groups: [], singleKeys: recall() !== 'off' })
+    super({ groups: [], singleKeys: recall(SINGLE_KEYS) !== 'off', own: recalledOwn() })
     document.addEventListener('keydown', (event) => this.#pressed(event))
   }
 
@@ -42,12 +45,22 @@ class Keyboard extends Store<KeyboardState> {
 
   readonly setSingleKeys = (singleKeys: boolean): void => {
     this.set({ ...this.read(), singleKeys })
-    try {
-      localStorage.setItem(SINGLE_KEYS, singleKeys ? 'on' : 'off')
-    } catch {
-      // Storage may be forbidden; the choice then lasts as long as the page.
-    }
+    keep(SINGLE_KEYS, singleKeys ? 'on' : 'off')
   }
+
+  /** Say which key does what `keys` stand for. */
+  readonly keyFor = (keys: string): string => this.read().own[keys] ?? keys
+
+  /** Let another key do what `keys` stand for; undefined: the usual one again. */
+  readonly choose = (keys: string, key: string | undefined): void => {
+    const own = Object.fromEntries([...Object.entries(this.read().own).filter(([known]) => known !== keys), ...(key ? [[keys, key] as const] : [])])
+    this.set({ ...this.read(), own })
+    keep(OWN_KEYS, JSON.stringify(own))
+  }
+
+  /** Name what a key does here already, alone or as the first of two; undefined when it is free. */
+  readonly takenBy = (key: string): string | undefined =>
+    this.read().groups.flatMap(({ bindings }) => bindings).find(({ keys }) => this.keyFor(keys).split(' ')[0] === key)?.does
 
   #pressed(event: KeyboardEvent): void {
     if (event.defaultPrevented || event.isComposing || ['Shift', 'Control', 'Alt', 'Meta'].includes(event.key)) return
@@ -59,13 +72,15 @@ class Keyboard extends Store<KeyboardState> {
     const dialogIsOpen = document.querySelector('[role=dialog][aria-modal=true]') !== null
     const groups = this.read().groups.filter(({ inDialog }) => inDialog || !dialogIsOpen || withMod)
     for (const keys of first === undefined ? [key] : [`${first} ${key}`, key]) {
-      const group = groups.findLast(({ bindings }) => bindings.some((binding) => binding.keys === keys))
-      if (!group) continue
-      event.preventDefault()
-      group.run(keys)
-      return
+      for (const group of groups.toReversed()) {
+        const binding = group.bindings.find((one) => this.keyFor(one.keys) === keys)
+        if (!binding) continue
+        event.preventDefault()
+        group.run(binding.keys)
+        return
+      }
     }
-    if (groups.some(({ bindings }) => bindings.some(({ keys }) => keys.startsWith(`${key} `)))) {
+    if (groups.some(({ bindings }) => bindings.some(({ keys }) => this.keyFor(keys).startsWith(`${key} `)))) {
       this.#first = { key, at: Date.now() }
     }
   }
@@ -121,10 +136,27 @@ function isTaken(event: KeyboardEvent): boolean {
   return false
 }
 
-function recall(): string | null {
+function recall(name: string): string | null {
   try {
-    return localStorage.getItem(SINGLE_KEYS)
+    return localStorage.getItem(name)
   } catch {
     return null
+  }
+}
+
+function recalledOwn(): Record<string, string> {
+  try {
+    const read = (JSON.parse(recall(OWN_KEYS) ?? '{}') ?? {}) as Record<string, unknown>
+    return Object.fromEntries(Object.entries(read).filter((one): one is [string, string] => typeof one[1] === 'string'))
+  } catch {
+    return {}
+  }
+}
+
+function keep(name: string, text: string): void {
+  try {
+    localStorage.setItem(name, text)
+  } catch {
+    // Storage may be forbidden; the choice then lasts as long as the page.
   }
 }

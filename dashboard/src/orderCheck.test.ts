@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { wholeOf } from './live/levels'
-import { checkOrder, shareOfAvailable, type OrderDraft, type OrderWorld } from './orderCheck'
+import { balanceChanged, checkOrder, shareOfAvailable, type OrderDraft, type OrderWorld } from './orderCheck'
 
 const level = (price: string, quantity: string) => ({ price, quantity, orderCount: 1 })
 const WORLD: OrderWorld = {
@@ -64,5 +64,16 @@ describe('an order that is written', () => {
     const euros = { ...WORLD, balance: { available: '1000.00', locked: '0.00' } }
     expect(shareOfAvailable(100n, draft({ side: 'BUY', price: '25.40' }), euros)).toBe('39')
     expect(shareOfAvailable(100n, draft({ side: 'BUY', price: '' }), euros)).toBeUndefined()
+  })
+})
+
+describe('a refusal for want of certificates', () => {
+  it('says what there is now, and only of what is sold', () => {
+    expect(balanceChanged({ code: 'INSUFFICIENT_BALANCE', details: { asset: 'CEA', available: '9400' } })).toBe(
+      'Balance changed while you typed: now 9\u202f400 CEA. Nothing was placed.',
+    )
+    expect(balanceChanged({ code: 'INSUFFICIENT_BALANCE', details: { asset: 'EUR', available: '1' } })).toBeUndefined()
+    expect(balanceChanged({ code: 'INVALID_PRICE', details: { asset: 'CEA', available: '1' } })).toBeUndefined()
+    expect(balanceChanged({ code: 'INSUFFICIENT_BALANCE', details: null })).toBeUndefined()
   })
 })

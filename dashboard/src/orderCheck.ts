@@ -82,6 +82,17 @@ export function midOf(levels: Levels | undefined): string | undefined {
   return bid !== undefined && ask !== undefined ? middle(bid, ask) : undefined
 }
 
+/**
+ * Say of an order that was refused for want of certificates that there are fewer than the form has shown; undefined for
+ * other refusals. Of euros it may have been the price that changed.
+ */
+export function balanceChanged({ code, details }: { code: string; details?: unknown }): string | undefined {
+  if (code !== 'INSUFFICIENT_BALANCE' || typeof details !== 'object' || details === null) return undefined
+  const { asset, available } = details as { asset?: unknown; available?: unknown }
+  if ((asset !== 'CEA' && asset !== 'EUA') || typeof available !== 'string') return undefined
+  return `Balance changed while you typed: now ${formatQuantity(available)} ${asset}. Nothing was placed.`
+}
+
 function priceError(text: string, price: string | undefined, tick: string): string | undefined {
   if (price === undefined && AMBIGUOUS.test(text.trim())) return `Price must be a multiple of ${formatPrice(tick)}.`
   if (price === undefined) return text.trim() ? 'Write a number such as 25.50.' : 'Enter a price above 0.'

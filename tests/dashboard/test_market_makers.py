@@ -93,6 +93,7 @@ def test_the_examples_of_the_seed_by_mouse(desk: Desk) -> None:
     page.get_by_role("link", name=name).click()
     page.get_by_role("tab", name="Transactions").click()
     ledger = page.get_by_role("table", name="Transactions")
+    ledger.get_by_role("button", name=re.compile("^2 rows of TKT-")).click()
     for why, amount in (("Settle out", "+40"), ("Lock", "\u2212100")):
         cell = page.get_by_role("cell", name=why, exact=True)
         expect(ledger.get_by_role("row").filter(has=cell)).to_contain_text(amount)

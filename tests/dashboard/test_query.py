@@ -171,3 +171,59 @@ def test_the_tab_with_its_editor_is_light() -> None:
     names = [file.name for part in ("QueryPage", "Editor") for file in ASSETS.glob(f"{part}-*.js")]
     assert len(names) == 2
     assert weight(closure(*names) - entry()) <= QUERY_JS_MAX
+
+
+def test_several_queries_are_open_and_keep_what_was_typed_and_answered(query: Desk) -> None:
+    page = query.page
+    tabs = page.get_by_role("navigation", name="Open queries")
+    library = page.get_by_role("navigation", name="Library")
+    write(page, "{ me { email } }")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("table", name="Answer")).to_contain_text("@")
+    library.get_by_role("button", name="Book depth").click()  # beside what was typed, not over it
+    expect(editor(page)).to_contain_text("orderBook")
+    expect(answer(page)).to_be_hidden()
+    tabs.get_by_role("button", name="Failed actions", exact=True).click()
+    expect(editor(page)).to_contain_text("{ me { email } }")
+    expect(page.get_by_role("table", name="Answer")).to_contain_text("@")
+    page.reload()
+    expect(editor(page)).to_contain_text("{ me { email } }")
+    tabs.get_by_role("button", name="Book depth", exact=True).click()
+    expect(editor(page)).to_contain_text("orderBook")
+    tabs.get_by_role("button", name="Close Book depth").click()
+    expect(editor(page)).to_contain_text("{ me { email } }")
+    tabs.get_by_role("button", name="Open another query").click()
+    expect(tabs.get_by_role("button", name="New query", exact=True)).to_have_attribute("aria-current", "true")
+
+
+def test_variables_are_filled_in_field_by_field_as_the_schema_says(query: Desk) -> None:
+    page = query.page
+    write(
+        page,
+        "query($filter: TicketFilter, $first: Int!) { tickets(filter: $filter, first: $first) { nodes { status } } }",
+    )
+    text = page.get_by_role("textbox", name="Variables (JSON)")
+    text.fill('{ "first": 100 }')
+    fields = page.get_by_role("group", name="Variables, field by field")
+    fields.get_by_role("textbox", name="first").fill("3")
+    fields.get_by_role("textbox", name="first").press("Enter")
+    fields.get_by_text("filter: TicketFilter").click()
+    fields.get_by_role("combobox", name="filter.status").select_option("FAILED")
+    assert json.loads(text.input_value()) == {"first": 3, "filter": {"status": "FAILED"}}
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("table", name="Answer").get_by_role("cell", name="FAILED")).to_have_count(3)
+    fields.get_by_role("combobox", name="filter.status").select_option("")
+    assert json.loads(text.input_value()) == {"first": 3}
+
+
+def test_figures_of_an_answer_are_drawn(query: Desk) -> None:
+    page = query.page
+    document = "{ orderBook(certificateType: CEA, depth: 5) { asks { price quantity } } }"
+    write(page, document)
+    page.get_by_role("textbox", name="Variables (JSON)").fill("")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_role("radiogroup", name="How the answer is shown").get_by_text("Chart").click()
+    page.get_by_role("combobox", name="Figure").select_option("quantity")
+    sizes = [int(level["quantity"]) for level in query.ask(document)["orderBook"]["asks"]]
+    said = f"quantity over price: {len(sizes)} bars from {min(sizes)} to {max(sizes)}"
+    expect(page.get_by_role("img", name=said)).to_be_visible()

@@ -92,6 +92,21 @@ describe('a list that changes', () => {
     expect([loads.length, ids()]).toEqual([2, ['e1']])
   })
 
+  it('shows what is on its way at once, and what came of it in its place', async () => {
+    await begin()
+    feed.swap(undefined, row('pending', 9))
+    expect(ids()).toEqual(['pending1', 'c1', 'b1'])
+    await feed.reload()
+    expect(ids()).toEqual(['pending1', 'c1', 'b1'])
+    feed.swap('pending', row('d', 4))
+    expect(ids()).toEqual(['d1', 'c1', 'b1'])
+    feed.swap(undefined, row('pending', 9))
+    feed.swap('pending', undefined)
+    await vi.advanceTimersByTimeAsync(200)
+    await feed.reload()
+    expect(ids()).toEqual(['d1', 'c1', 'b1'])
+  })
+
   it('is read whole where sums are made of it', async () => {
     await begin(true)
     expect([loads, ids()]).toEqual([[undefined, '1'], ['c1', 'b1', 'a1']])

@@ -87,6 +87,13 @@ export class RowsFeed<Row extends Identified> extends Store<RowsView<Row>> {
     this.#timer ??= setTimeout(() => this.#publish(), PUBLISH_MS)
   }
 
+  /** Take a row away that only stood for what was to come, and what has come in its place, at once. */
+  readonly swap = (id: string | undefined, row: Row | undefined): void => {
+    if (id !== undefined) this.#arrived.delete(id)
+    if (row) this.put(row)
+    this.#change({ rows: this.#merge(this.read().rows.filter((known) => known.id !== id)) })
+  }
+
   /** Read the newest page again; the old rows stay until it is here. */
   readonly reload = async (): Promise<void> => {
     const run = (this.#run += 1)

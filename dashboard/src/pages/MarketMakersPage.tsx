@@ -12,6 +12,8 @@ import type { MakerEntry } from '../parts/makerDocuments'
 import { useMakerBalances } from '../parts/useBalances'
 import { useMakers } from '../parts/useMakers'
 import { usePerson } from '../parts/usePerson'
+import { useSuccess, type Success } from '../parts/useSuccess'
+import { successShare } from '../success'
 import { DataTable, type Column } from '../ui/DataTable'
 import { Icon } from '../ui/icons'
 import { MenuLink } from '../ui/links'
@@ -37,12 +39,13 @@ export function MarketMakersPage() {
   )
   const [view, feed] = useMakers(filter)
   const balances = useMakerBalances()
+  const success = useSuccess()
   const [asked, setAsked] = useState<Asked>()
   const reload = () => void feed.reload()
   const activate = useActivate(reload)
   const columns = useMemo(
-    () => columnsOf(balances, writes ? { ask: setAsked, activate: (maker) => void activate(maker) } : undefined),
-    [balances, writes, activate],
+    () => columnsOf(balances, success, writes ? { ask: setAsked, activate: (maker) => void activate(maker) } : undefined),
+    [balances, success, writes, activate],
   )
   useKeys('Market makers', writes ? [{ keys: 'n', does: 'New market maker', run: () => setAsked({ what: 'create' }) }] : [])
   const close = () => setAsked(undefined)
@@ -140,7 +143,11 @@ interface Actions {
   activate: (maker: MakerEntry) => void
 }
 
-function columnsOf(balances: ReadonlyMap<string, Balance>, actions: Actions | undefined): readonly Column<MakerEntry>[] {
+function columnsOf(
+  balances: ReadonlyMap<string, Balance>,
+  success: ReadonlyMap<string, Success> | undefined,
+  actions: Actions | undefined,
+): readonly Column<MakerEntry>[] {
   const figures = ASSETS.flatMap((asset) =>
     FIGURES.map(
       (figure): Column<MakerEntry> => ({
@@ -173,10 +180,18 @@ function columnsOf(balances: ReadonlyMap<string, Balance>, actions: Actions | un
     },
     ...figures,
     { id: 'open', header: 'Open', width: 64, numeric: true, cell: ({ stats }) => formatCount(stats.openOrders) },
+    { id: 'success', header: '24h %', width: 72, numeric: true, cell: ({ id }) => success && <SuccessShare of={success.get(id)} /> },
     { id: 'trades', header: 'Trades', width: 72, numeric: true, from: 'wide', card: 'none', cell: ({ stats }) => formatCount(stats.trades) },
     ...(actions ? [{ id: 'actions', header: '⋯', width: 52, card: 'end', cell: (maker: MakerEntry) => <RowMenu maker={maker} actions={actions} /> } as const] : []),
   ]
 }
+
+function SuccessShare({ of: { count, failed } = NOTHING_DONE }: { of: Success | undefined }) {
+  const said = count === 0 ? 'Nothing was done for it in the last 24 hours' : `${formatCount(count - failed)} of ${formatCount(count)} actions in the last 24 hours were done`
+  return <span title={said}>{successShare(count, failed)}</span>
+}
+
+const NOTHING_DONE: Success = { count: 0, failed: 0 }
 
 function RowMenu({ maker, actions: { ask, activate } }: { maker: MakerEntry; actions: Actions }) {
   return (

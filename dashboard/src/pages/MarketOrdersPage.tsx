@@ -3,16 +3,19 @@ import { getRouteApi } from '@tanstack/react-router'
 import { lazy, Suspense, useCallback, useMemo, useRef } from 'react'
 import { can } from '../can'
 import { useKeys } from '../keyboard'
+import type { RowsFeed } from '../live/rows'
 import { readBookSearch, writeStatuses, type BookSearch, type BookState, type OrderStatus } from '../marketPaths'
 import { BookPanel } from '../parts/BookPanel'
 import { DepthPanel } from '../parts/DepthPanel'
+import type { OrderEntry } from '../parts/marketDocuments'
 import type { OrderFormHandle } from '../parts/OrderForm'
 import { SellForm } from '../parts/SellForm'
 import { TradesTape } from '../parts/TradesTape'
 import { useBookKeys } from '../parts/useBookKeys'
 import { byLevel, useLook, useMarket } from '../parts/useMarket'
-import { openOnly, useOrders } from '../parts/useOrders'
+import { openOnly, useOrders, type ListedOrder } from '../parts/useOrders'
 import { usePerson } from '../parts/usePerson'
+import { usePlaced } from '../parts/usePlaced'
 import { Icon } from '../ui/icons'
 import { ButtonLink } from '../ui/links'
 import { IgnoredNote } from '../ui/Notes'
@@ -69,6 +72,18 @@ function MarketDesk({ state, go, watch }: DeskProps) {
   )
   const [open, openFeed] = useOrders(filter, true)
   const mine = useMemo(() => byLevel(open.rows), [open.rows])
+  const [placed, flash] = usePlaced()
+  const table = useRef<RowsFeed<ListedOrder>>(null)
+  const sent = (pending: ListedOrder) => {
+    const list = table.current
+    list?.swap(undefined, pending)
+    return (order?: OrderEntry) => {
+      list?.swap(pending.id, order)
+      if (!order) return
+      openFeed.put(order)
+      flash(order.id)
+    }
+  }
   useBookKeys({ look, change, feed, form })
 
   const setMaker = useCallback((id: string | undefined) => go((old) => ({ ...old, mm: id }), true), [go])
@@ -100,6 +115,7 @@ function MarketDesk({ state, go, watch }: DeskProps) {
             feed={feed}
             certificate={certificate}
             mine={mine}
+            placed={placed}
             trades={trades.rows}
             choose={writes ? ({ price, total, whole }) => form.current?.fill(price, whole ? total : undefined) : undefined}
             first={
@@ -120,7 +136,8 @@ function MarketDesk({ state, go, watch }: DeskProps) {
               certificate={certificate}
               makerId={makerId}
               changeMaker={setMaker}
-              placed={openFeed.put}
+              sent={sent}
+              took={openFeed.put}
             />
           )}
           <Panel label="Recent trades" className={styles.panel}>
@@ -131,7 +148,7 @@ function MarketDesk({ state, go, watch }: DeskProps) {
         </div>
       </div>
       <Suspense>
-        {seesMakers && <MakerOrders makerId={makerId} statuses={statuses} changeMaker={setMaker} changeStatuses={setStatuses} writes={writes} />}
+        {seesMakers && <MakerOrders ref={table} makerId={makerId} statuses={statuses} changeMaker={setMaker} changeStatuses={setStatuses} writes={writes} />}
       </Suspense>
     </Page>
   )

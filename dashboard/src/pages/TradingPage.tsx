@@ -9,7 +9,7 @@ import {
   ACCOUNT_TABS, ASSETS, OPEN_STATUSES, ORDER_STATUSES, readAccountSearch, readBookSearch, writeStatuses,
   type AccountSearch, type AccountState, type BookSearch, type BookState, type OrderStatus,
 } from '../marketPaths'
-import type { OrderDraft, OrderReport } from '../orderCheck'
+import { balanceChanged, type OrderDraft, type OrderReport } from '../orderCheck'
 import { OwnAccount, type Account } from '../parts/accountDocuments'
 import { BalanceBars } from '../parts/BalanceBars'
 import { BookPanel } from '../parts/BookPanel'
@@ -29,6 +29,7 @@ import { useCancel } from '../parts/useCancel'
 import { byLevel, useLook, useMarket } from '../parts/useMarket'
 import { openOnly, useOrders } from '../parts/useOrders'
 import { usePages } from '../parts/usePages'
+import { usePlaced } from '../parts/usePlaced'
 import { useSubmit } from '../parts/useSubmit'
 import { IgnoredNote, ProblemNote } from '../ui/Notes'
 import { Page, Panel } from '../ui/Page'
@@ -118,6 +119,7 @@ function TradeDesk({ state, go, account, balances }: DeskProps) {
     openFeed.put(order)
     ordersFeed.put(order)
   }
+  const [placed, flash] = usePlaced()
   const cancel = useCancel('own', took)
   useBookKeys({ look, change, feed, form })
   return (
@@ -134,11 +136,12 @@ function TradeDesk({ state, go, account, balances }: DeskProps) {
           feed={feed}
           certificate={certificate}
           mine={mine}
+          placed={placed}
           trades={trades.rows}
           choose={({ price, total, whole }) => form.current?.fill(price, whole ? total : undefined)}
         />
         <div className={styles.side}>
-          <TradeForm formRef={form} feed={feed} certificate={certificate} account={account} balances={balances} took={took} cancel={cancel} />
+          <TradeForm formRef={form} feed={feed} certificate={certificate} account={account} balances={balances} took={took} placed={flash} cancel={cancel} />
           <Panel label="Recent trades" className={styles.panel}>
             <h2 className={styles.title}>Recent trades</h2>
             <TradesTape view={trades} label={`Recent trades in ${certificateType}`} shown={30} />
@@ -165,17 +168,22 @@ interface FormProps {
   account: Account | undefined
   balances: ReadonlyMap<string, Balance>
   took: (order: OrderEntry) => void
+  placed: (orderId: string) => void
   cancel: (order: OrderEntry) => Promise<void>
 }
 
-function TradeForm({ formRef, feed, certificate, account, balances, took, cancel }: FormProps) {
+function TradeForm({ formRef, feed, certificate, account, balances, took, placed, cancel }: FormProps) {
   const { submit, ...attempt } = useSubmit({
     document: PlaceOrder,
     field: 'placeOrder',
     keyed: true,
     failed: 'Order not placed',
+    inOtherWords: balanceChanged,
     done: ({ order }) => {
-      if (order) took(order)
+      if (order) {
+        took(order)
+        placed(order.id)
+      }
       const isLeft = order && (order.status === 'OPEN' || order.status === 'PARTIALLY_FILLED')
       const traded = order && /[1-9]/.test(order.filledQuantity) ? ` · ${formatQuantity(order.filledQuantity)} traded @ ${formatPrice(order.averagePrice)}` : ''
       return {

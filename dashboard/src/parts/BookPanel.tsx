@@ -29,6 +29,8 @@ interface Props {
   feed: BookFeed
   certificate: Certificate | undefined
   mine: ReadonlyMap<string, readonly OrderEntry[]>
+  /** The order that was placed a moment ago. */
+  placed?: string | undefined
   trades: readonly TradeEntry[]
   choose?: ((chosen: Chosen) => void) | undefined
   /** Shown in a book without orders. */
@@ -36,7 +38,7 @@ interface Props {
 }
 
 /** Show one live book with what chooses and steers it. */
-export function BookPanel({ look, change, feed, certificate, mine, trades, choose, first }: Props) {
+export function BookPanel({ look, change, feed, certificate, mine, placed, trades, choose, first }: Props) {
   const { certificateType, rows, cumulative, isPaused } = look
   const isEmpty = usePart(feed, ({ phase, book }) => phase === 'live' && book !== null && book.bids.length === 0 && book.asks.length === 0)
   const problem = usePart(feed, problemOfFeed)
@@ -95,6 +97,7 @@ export function BookPanel({ look, change, feed, certificate, mine, trades, choos
           step={step}
           cumulative={cumulative}
           mine={mine}
+          placed={placed}
           trades={trades}
           label={label}
           choose={choose}

@@ -27,6 +27,8 @@ interface Props {
   cumulative: boolean
   /** Orders of one's own, by the price of their level. */
   mine: ReadonlyMap<string, readonly OrderEntry[]>
+  /** The order of one's own that was placed a moment ago: its row flashes once. */
+  placed?: string | undefined
   /** Newest trades, newest first; the first two say which way the price went. */
   trades: readonly TradeEntry[]
   label: string
@@ -42,7 +44,7 @@ const NOBODY: readonly OrderEntry[] = []
 const TOUCH: Place = { side: 'ask', slot: 0 }
 
 /** Show a book as a ladder: asks above, bids below, the spread fixed in the middle. */
-export function Ladder({ feed, rows, step, cumulative, mine, trades, label, choose }: Props) {
+export function Ladder({ feed, rows, step, cumulative, mine, placed, trades, label, choose }: Props) {
   const table = useRef<HTMLTableElement>(null)
   const [active, setActive] = useState<Place>(TOUCH)
   const [pointed, setPointed] = useState<Place>()
@@ -78,6 +80,7 @@ export function Ladder({ feed, rows, step, cumulative, mine, trades, label, choo
       cumulative={cumulative}
       flashes={view.flashes}
       mine={mine}
+      placed={placed}
       active={entry(active, asks, bids)}
       pointed={pointed?.side === side ? pointed.slot : -1}
       choose={choose}
@@ -122,6 +125,7 @@ interface SlotsProps {
   cumulative: boolean
   flashes: BookView['flashes']
   mine: Props['mine']
+  placed: Props['placed']
   active: Place
   pointed: number
   choose: Props['choose']
@@ -129,7 +133,7 @@ interface SlotsProps {
   point: (place: Place | undefined) => void
 }
 
-function Slots({ side, rungs, rows, deepest, cumulative, flashes, mine, active, pointed, choose, focus, point }: SlotsProps) {
+function Slots({ side, rungs, rows, deepest, cumulative, flashes, mine, placed, active, pointed, choose, focus, point }: SlotsProps) {
   const slots = Array.from({ length: rows }, (_, slot) => (side === 'ask' ? rows - 1 - slot : slot))
   return (
     <tbody data-side={side}>
@@ -149,6 +153,7 @@ function Slots({ side, rungs, rows, deepest, cumulative, flashes, mine, active, 
             depth={rung ? ratio(cumulative ? rung.total : rung.quantity, deepest) : 0}
             flash={rung && newestFlash(side, rung, flashes)}
             own={own}
+            isPlaced={own.some(({ id }) => id === placed)}
             isActive={active.side === side && active.slot === slot}
             isWithin={slot <= pointed}
             choose={choose}
@@ -172,6 +177,7 @@ interface RowProps {
   depth: number
   flash: Flash | undefined
   own: readonly OrderEntry[]
+  isPlaced: boolean
   isActive: boolean
   isWithin: boolean
   choose: Props['choose']
@@ -181,7 +187,7 @@ interface RowProps {
 
 // Plain figures as properties, so that of forty rows only those that changed are drawn again.
 const Row = memo(function Row(props: RowProps) {
-  const { side, slot, price, quantity, total, orders, isLarge, depth, flash, own, isActive, isWithin, choose, focus, point } = props
+  const { side, slot, price, quantity, total, orders, isLarge, depth, flash, own, isPlaced, isActive, isWithin, choose, focus, point } = props
   const held = useRef<Chosen>(undefined)
   const take = useCallback(
     (whole: boolean) => {
@@ -207,6 +213,7 @@ const Row = memo(function Row(props: RowProps) {
       data-best={slot === 0 || undefined}
       data-large={isLarge || undefined}
       data-within={isWithin || undefined}
+      data-placed={isPlaced || undefined}
       onMouseEnter={() => point({ side, slot })}
     >
       <td className={styles.side}>{side === 'ask' ? 'Ask' : 'Bid'}</td>

@@ -1,7 +1,8 @@
 import { Button, Progress, Select } from '@mantine/core'
 import { useMemo, useState, type ReactNode } from 'react'
 import { csvLine, save } from '../csv'
-import { formatAmount, formatCount, formatDelta, formatInstant, words } from '../format'
+import { formatAmount, formatCount, formatDelta, formatInstant, NOTHING, words } from '../format'
+import { each, folded, story, type LedgerLine } from '../ledgerFolds'
 import { notices } from '../live/notices'
 import type { Loaded } from '../live/pages'
 import { ASSETS, RANGES, startOf, TRANSACTION_TYPES, type AssetName, type LedgerState, type Range, type TransactionType } from '../marketPaths'
@@ -26,11 +27,15 @@ interface Props {
   action?: ReactNode
 }
 
-/** Show a ledger with its running balances; export all that the filter finds. */
+type Line = LedgerLine<LedgerEntry>
+
+/** Show a ledger with its running balances, what one ticket wrote as one line; export all that the filter finds. */
 export function LedgerPanel({ state, change, pages, everyRow, fileName, action }: Props) {
   const zone = useZone()
   const { asset, types, range } = state
-  const columns = useMemo(() => columnsOf(zone), [zone])
+  const [opened, setOpened] = useState<ReadonlySet<string>>(new Set())
+  const lines = useMemo(() => folded(pages.rows, opened), [pages.rows, opened])
+  const columns = useMemo(() => columnsOf(zone, (ticketId) => setOpened((before) => turned(before, ticketId))), [zone])
   const [read, setRead] = useState<number>()
   const exporting = read !== undefined
   const total = pages.total?.count
@@ -78,7 +83,7 @@ export function LedgerPanel({ state, change, pages, everyRow, fileName, action }
       <DataTable
         label="Transactions"
         columns={columns}
-        rows={pages.rows}
+        rows={lines}
         keyOf={({ id }) => id}
         phase={pages.phase}
         problem={pages.problem}
@@ -86,7 +91,7 @@ export function LedgerPanel({ state, change, pages, everyRow, fileName, action }
         hasMore={hasMore}
         loadingMore={loadingMore}
         more={() => void more()}
-        rowCount={pages.total?.isExact ? total : undefined}
+        toneOf={({ isWithin }) => (isWithin ? 'quiet' : undefined)}
         exportRows={() => void start()}
         empty={
           <EmptyNote title={isFiltered ? 'No transactions match' : 'No transactions yet'}>
@@ -139,25 +144,51 @@ function Choice<Value extends AssetName | TransactionType | Range>({ label, all,
   )
 }
 
-function columnsOf(zone: 'utc' | 'local'): readonly Column<LedgerEntry>[] {
+function columnsOf(zone: 'utc' | 'local', turn: (ticketId: string) => void): readonly Column<Line>[] {
   return [
-    { id: 'time', header: zone === 'utc' ? 'Time UTC' : 'Time', width: 226, card: 'start', cell: ({ createdAt }) => formatInstant(createdAt, zone) },
-    { id: 'asset', header: 'Asset', width: 70, card: 'title', cell: ({ asset }) => asset },
-    { id: 'type', header: 'Type', width: 130, cell: ({ transactionType }) => words(transactionType) },
-    { id: 'reason', header: 'Why', width: 110, from: 'wide', cell: ({ reason }) => words(reason) },
+    {
+      id: 'time', header: zone === 'utc' ? 'Time UTC' : 'Time', width: 232, card: 'start',
+      cell: ({ row: { createdAt }, isWithin }) => <span className={isWithin ? styles.within : undefined}>{formatInstant(createdAt, zone)}</span>,
+    },
+    { id: 'asset', header: 'Asset', width: 90, card: 'title', cell: ({ row, fold }) => (fold ? each(fold.rows, 'asset').join(', ') : row.asset) },
+    {
+      id: 'type', header: 'Type', width: 120, from: 'widest',
+      cell: ({ row, fold }) => (fold ? each(fold.rows, 'transactionType').map(words).join(', ') : words(row.transactionType)),
+    },
+    { id: 'reason', header: 'Why', width: 110, cell: ({ row, fold }) => (fold ? each(fold.rows, 'reason').map(words).join(' → ') : words(row.reason)) },
     {
       id: 'amount', header: 'Amount', width: 120, numeric: true, card: 'mark',
-      cell: ({ amount, asset }) => <span className={styles.amount} data-sign={amount.startsWith('-') ? 'minus' : 'plus'}>{formatDelta(placed(amount, asset))}</span>,
+      cell: ({ row: { amount, asset, ticketId }, fold }) =>
+        fold ? (
+          <button type="button" className={styles.fold} aria-expanded={fold.isOpened} aria-label={`${fold.rows.length} rows of ${ticketId}`} onClick={() => turn(ticketId)}>
+            <span aria-hidden="true">{fold.isOpened ? '▾' : '▸'}</span> {fold.rows.length} rows
+          </button>
+        ) : (
+          <span className={styles.amount} data-sign={amount.startsWith('-') ? 'minus' : 'plus'}>{formatDelta(placed(amount, asset))}</span>
+        ),
     },
-    { id: 'after', header: 'Balance after', width: 130, numeric: true, cell: ({ balanceAfter, asset }) => formatAmount(balanceAfter, asset) },
-    { id: 'locked', header: 'Locked after', width: 120, numeric: true, from: 'wide', cell: ({ lockedAfter, asset }) => formatAmount(lockedAfter, asset) },
-    { id: 'note', header: 'Note', cell: ({ notes }) => notes ?? '—' },
-    { id: 'by', header: 'By', width: 120, from: 'widest', cell: ({ createdBy }) => createdBy?.name ?? '—' },
+    // Of one asset the newest row says what is left; of several there is no such figure.
+    {
+      id: 'after', header: 'Balance after', width: 120, numeric: true,
+      cell: ({ row, fold }) => (fold && each(fold.rows, 'asset').length > 1 ? NOTHING : formatAmount(row.balanceAfter, row.asset)),
+    },
+    {
+      id: 'locked', header: 'Locked after', width: 110, numeric: true, from: 'wide',
+      cell: ({ row, fold }) => (fold && each(fold.rows, 'asset').length > 1 ? NOTHING : formatAmount(row.lockedAfter, row.asset)),
+    },
+    { id: 'note', header: 'Note', cell: ({ row, fold }) => (fold ? <span title={story(fold.rows)}>{story(fold.rows)}</span> : (row.notes ?? NOTHING)) },
+    { id: 'by', header: 'By', width: 120, from: 'widest', cell: ({ row }) => row.createdBy?.name ?? NOTHING },
     {
       id: 'ticket', header: 'Ticket', width: 160, card: 'end',
-      cell: ({ ticketId }) => <TicketLink id={ticketId} />,
+      cell: ({ row: { ticketId }, isWithin }) => (isWithin ? null : <TicketLink id={ticketId} />),
     },
   ]
+}
+
+function turned(opened: ReadonlySet<string>, ticketId: string): ReadonlySet<string> {
+  const next = new Set(opened)
+  if (!next.delete(ticketId)) next.add(ticketId)
+  return next
 }
 
 function placed(amount: string, asset: AssetName): string {

@@ -1,11 +1,14 @@
-import { useMemo } from 'react'
+import { useImperativeHandle, useMemo, type Ref } from 'react'
+import type { RowsFeed } from '../live/rows'
 import { ORDER_STATUSES, type OrderStatus } from '../marketPaths'
 import { OrdersPanel } from './OrdersPanel'
 import { useCancel } from './useCancel'
 import { useMakers } from './useMakers'
-import { useOrders } from './useOrders'
+import { useOrders, type ListedOrder } from './useOrders'
 
 interface Props {
+  /** The list itself, for what is placed beside it. */
+  ref?: Ref<RowsFeed<ListedOrder>>
   makerId: string | undefined
   statuses: readonly OrderStatus[]
   changeStatuses: (statuses: readonly OrderStatus[]) => void
@@ -15,7 +18,7 @@ interface Props {
 }
 
 /** List the orders of market makers, or of one. */
-export function MakerOrders({ makerId, statuses, changeStatuses, changeMaker, writes }: Props) {
+export function MakerOrders({ ref, makerId, statuses, changeStatuses, changeMaker, writes }: Props) {
   const key = statuses.join()
   const filter = useMemo(
     () => ({
@@ -26,6 +29,7 @@ export function MakerOrders({ makerId, statuses, changeStatuses, changeMaker, wr
     [makerId, key],
   )
   const [view, feed] = useOrders(filter)
+  useImperativeHandle(ref, () => feed, [feed])
   const [makers] = useMakers(useMemo(() => ({}), []))
   const cancel = useCancel('maker', feed.put)
   return (

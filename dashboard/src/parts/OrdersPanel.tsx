@@ -1,7 +1,7 @@
 import { Button, SegmentedControl, Select } from '@mantine/core'
 import { useMemo, useState } from 'react'
 import { csvLine, save as saveFile } from '../csv'
-import { formatInstant, formatPrice, formatQuantity, words } from '../format'
+import { formatInstant, formatPrice, formatQuantity, NOTHING, words } from '../format'
 import type { RowsFeed, RowsView } from '../live/rows'
 import { ORDER_STATUSES, OPEN_STATUSES, type OrderStatus } from '../marketPaths'
 import { useZone } from '../preferences'
@@ -13,9 +13,8 @@ import { Panel } from '../ui/Page'
 import { StateMark, type Tone } from '../ui/Status'
 import { TicketLink } from '../ui/TicketLink'
 import { CancelDialog } from './CancelDialog'
-import type { OrderEntry } from './marketDocuments'
 import styles from './OrdersPanel.module.css'
-import { isOpen } from './useOrders'
+import { isOpen, type ListedOrder } from './useOrders'
 
 interface Maker {
   id: string
@@ -24,8 +23,8 @@ interface Maker {
 
 interface Props {
   title: string
-  view: RowsView<OrderEntry>
-  feed: RowsFeed<OrderEntry>
+  view: RowsView<ListedOrder>
+  feed: RowsFeed<ListedOrder>
   statuses: readonly OrderStatus[]
   changeStatuses: (statuses: readonly OrderStatus[]) => void
   /** Market makers to choose one of; undefined where orders are one's own or of one maker. */
@@ -33,7 +32,7 @@ interface Props {
   makerId?: string | undefined
   changeMaker?: (id: string | undefined) => void
   /** Undefined: this person only reads. */
-  cancel?: ((order: OrderEntry) => void) | undefined
+  cancel?: ((order: ListedOrder) => void) | undefined
   /** Whether all orders of the chosen market maker can be cancelled in one go. */
   cancelsAll?: boolean
   whose: 'maker' | 'own'
@@ -46,7 +45,7 @@ export function OrdersPanel(props: Props) {
   const { title, view, feed, statuses, changeStatuses, makers, makerId, cancel, whose } = props
   const zone = useZone()
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set())
-  const [asked, setAsked] = useState<readonly OrderEntry[]>()
+  const [asked, setAsked] = useState<readonly ListedOrder[]>()
   const chosen = view.rows.filter((order) => selected.has(order.id) && isOpen(order))
   const mode = statuses.join() === OPEN_STATUSES.join() ? 'open' : 'all'
   const maker = makers?.find(({ id }) => id === makerId)
@@ -143,11 +142,11 @@ export function OrdersPanel(props: Props) {
   )
 }
 
-function columnsOf(zone: 'utc' | 'local', whose: Props['whose'], cancel: Props['cancel']): readonly Column<OrderEntry>[] {
+function columnsOf(zone: 'utc' | 'local', whose: Props['whose'], cancel: Props['cancel']): readonly Column<ListedOrder>[] {
   return [
     { id: 'time', header: zone === 'utc' ? 'Time UTC' : 'Time', width: 216, card: 'start', cell: ({ createdAt }) => formatInstant(createdAt, zone) },
     ...(whose === 'maker'
-      ? [{ id: 'maker', header: 'Market maker', card: 'title', isRowHeader: true, cell: ({ marketMaker }: OrderEntry) => marketMaker?.name ?? '—' } as const]
+      ? [{ id: 'maker', header: 'Market maker', card: 'title', isRowHeader: true, cell: ({ marketMaker }: ListedOrder) => marketMaker?.name ?? NOTHING } as const]
       : []),
     { id: 'cert', header: 'Cert', width: 58, cell: ({ certificateType }) => certificateType },
     { id: 'side', header: 'Side', width: 62, ...(whose === 'maker' && { from: 'wide' }), cell: ({ side }) => <span className={styles.side} data-side={side}>{side}</span> },
@@ -156,14 +155,14 @@ function columnsOf(zone: 'utc' | 'local', whose: Props['whose'], cancel: Props['
     { id: 'filled', header: 'Filled', width: 110, numeric: true, cell: (order) => <Filled order={order} /> },
     {
       id: 'status', header: 'Status', width: 138, card: 'mark',
-      cell: ({ status }) => <StateMark tone={TONES[status]}>{words(status)}</StateMark>,
+      cell: ({ status, isPending }) => (isPending ? <StateMark tone="warn">Pending</StateMark> : <StateMark tone={TONES[status]}>{words(status)}</StateMark>),
     },
-    { id: 'ticket', header: 'Ticket', width: 150, cell: ({ ticketId }) => <TicketLink id={ticketId} /> },
-    ...(cancel ? [{ id: 'cancel', header: 'Cancel', width: 96, card: 'end', cell: (order: OrderEntry) => <CancelOne order={order} cancel={cancel} /> } as const] : []),
+    { id: 'ticket', header: 'Ticket', width: 150, cell: ({ ticketId }) => (ticketId === '' ? NOTHING : <TicketLink id={ticketId} />) },
+    ...(cancel ? [{ id: 'cancel', header: 'Cancel', width: 96, card: 'end', cell: (order: ListedOrder) => <CancelOne order={order} cancel={cancel} /> } as const] : []),
   ]
 }
 
-function Filled({ order: { filledQuantity, quantity } }: { order: OrderEntry }) {
+function Filled({ order: { filledQuantity, quantity } }: { order: ListedOrder }) {
   return (
     <span className={styles.filled}>
       {formatQuantity(filledQuantity)}/{formatQuantity(quantity)}
@@ -172,7 +171,7 @@ function Filled({ order: { filledQuantity, quantity } }: { order: OrderEntry }) 
   )
 }
 
-function CancelOne({ order, cancel }: { order: OrderEntry; cancel: (order: OrderEntry) => void }) {
+function CancelOne({ order, cancel }: { order: ListedOrder; cancel: (order: ListedOrder) => void }) {
   if (!isOpen(order)) return null
   const left = formatQuantity(order.remainingQuantity)
   const releases = order.side === 'SELL' ? ` Releases ${left} ${order.certificateType}.` : ' Releases the euros that it holds.'
@@ -195,7 +194,7 @@ const HEADINGS = [
   'created_at', 'order_id', 'market_maker', 'certificate_type', 'side', 'type', 'price', 'quantity', 'filled', 'status', 'ticket_id',
 ] as const
 
-function cellsOf(order: OrderEntry): readonly string[] {
+function cellsOf(order: ListedOrder): readonly string[] {
   return [
     order.createdAt, order.id, order.marketMaker?.name ?? '', order.certificateType, order.side, order.orderType, order.price ?? '',
     order.quantity, order.filledQuantity, order.status, order.ticketId,

@@ -107,7 +107,7 @@ function usePlaces(): Choice[] {
     (places ?? [{ ...area, label }]).map((place) => ({
       group: 'Pages',
       label: place.label === label ? label : `${label}: ${place.label}`,
-      hint: `g ${place.key}`,
+      hint: keyboard.keyFor(`g ${place.key}`),
       icon,
       run: () => go(place.to),
     })),
@@ -120,16 +120,16 @@ function useActions(showKeys: () => void): Choice[] {
   const scheme = useComputedColorScheme('light')
   const here = keyboard.read().groups.filter(({ title }) => !['Go to', 'Everywhere'].includes(title))
   const bound = here.flatMap(({ bindings }) =>
-    bindings.map(({ keys, does, run }) => ({ group: 'On this page', label: does, hint: keysForPeople(keys).join(' '), icon: 'keys' as const, run })),
+    bindings.map(({ keys, does, run }) => ({ group: 'On this page', label: does, hint: keysForPeople(keyboard.keyFor(keys)).join(' '), icon: 'keys' as const, run })),
   )
   return [
     ...bound,
-    { group: 'Actions', label: 'Times in UTC or local', hint: 'u', icon: 'clock', run: zoneChoice.flip },
+    { group: 'Actions', label: 'Times in UTC or local', hint: keyboard.keyFor('u'), icon: 'clock', run: zoneChoice.flip },
     {
-      group: 'Actions', label: 'Dark or light', hint: 'd', icon: scheme === 'dark' ? 'sun' : 'moon',
+      group: 'Actions', label: 'Dark or light', hint: keyboard.keyFor('d'), icon: scheme === 'dark' ? 'sun' : 'moon',
       run: () => setColorScheme(scheme === 'dark' ? 'light' : 'dark'),
     },
-    { group: 'Actions', label: 'Show the keys', hint: '?', icon: 'keys', run: showKeys },
+    { group: 'Actions', label: 'Show the keys', hint: keyboard.keyFor('?'), icon: 'keys', run: showKeys },
     { group: 'Actions', label: 'Sign out', icon: 'leave', run: () => void session.signOut() },
   ]
 }

@@ -3,13 +3,15 @@ import { useMemo, type Ref } from 'react'
 import { formatPrice, formatQuantity } from '../format'
 import { balanceKey } from '../live/balances'
 import type { BookFeed } from '../live/book'
-import type { OrderDraft, OrderReport } from '../orderCheck'
+import { balanceChanged, type OrderDraft, type OrderReport } from '../orderCheck'
+import type { CertificateType } from '../paths'
 import { MakerSelect } from './MakerSelect'
 import { PlaceMarketOrder, type Certificate, type OrderEntry } from './marketDocuments'
 import { OrderForm, type OrderFormHandle } from './OrderForm'
 import { useBalances } from './useBalances'
 import { useCancel } from './useCancel'
 import { useMakers } from './useMakers'
+import type { ListedOrder } from './useOrders'
 import { useSubmit } from './useSubmit'
 
 interface Props {
@@ -18,26 +20,29 @@ interface Props {
   certificate: Certificate | undefined
   makerId: string | undefined
   changeMaker: (id: string | undefined) => void
-  placed: (order: OrderEntry) => void
+  /** Told when an order is sent; what that returns is told what came of it, nothing when it was not placed. */
+  sent: (order: ListedOrder) => (placed?: OrderEntry) => void
+  /** Told of an order that changed otherwise. */
+  took: (order: OrderEntry) => void
 }
 
 const NOBODY = '00000000-0000-0000-0000-000000000000' // nobody's balances, until somebody is chosen
 
 /** Write a sell order for a market maker, beside the book. */
-export function SellForm({ ref, feed, certificate, makerId, changeMaker, placed }: Props) {
+export function SellForm({ ref, feed, certificate, makerId, changeMaker, sent, took }: Props) {
   const [makers] = useMakers(useMemo(() => ({}), []))
   const maker = makers.rows.find(({ id }) => id === makerId)
   const holderId = maker?.user?.id ?? NOBODY
   const live = useBalances(holderId)
-  const cancel = useCancel('maker', placed)
+  const cancel = useCancel('maker', took)
   const loading = makers.phase === 'loading'
   const { submit, ...attempt } = useSubmit({
     document: PlaceMarketOrder,
     field: 'placeMarketOrder',
     keyed: true,
     failed: 'Order not placed',
+    inOtherWords: balanceChanged,
     done: ({ order, trades }) => {
-      if (order) placed(order)
       const open = order && (order.status === 'OPEN' || order.status === 'PARTIALLY_FILLED')
       const traded = trades.length > 0 ? ` · ${formatQuantity(order?.filledQuantity)} traded` : ''
       return {
@@ -52,17 +57,21 @@ export function SellForm({ ref, feed, certificate, makerId, changeMaker, placed 
 
   const place = async ({ kind }: OrderDraft, { price, quantity }: OrderReport): Promise<boolean> => {
     if (!maker || !certificate || quantity === undefined) return false
+    const certificateType = certificate.certificateType
+    const limit = kind === 'LIMIT' ? (price ?? null) : null
+    const ended = sent(pendingOrder({ certificateType, kind, price: limit, quantity, maker }))
     const outcome = await submit((idempotencyKey) => ({
       input: {
         marketMakerId: maker.id,
-        certificateType: certificate.certificateType,
+        certificateType,
         orderType: kind,
         timeInForce: kind === 'MARKET' ? 'IOC' : 'GTC',
-        price: kind === 'LIMIT' ? (price ?? null) : null,
+        price: limit,
         quantity,
         idempotencyKey,
       },
     }))
+    ended(outcome?.kind === 'done' ? (outcome.payload.order ?? undefined) : undefined)
     return outcome?.kind === 'done'
   }
 
@@ -93,4 +102,36 @@ export function SellForm({ ref, feed, certificate, makerId, changeMaker, placed 
 }
 
 const SIDES = ['SELL'] as const
+
+interface Asked {
+  certificateType: CertificateType
+  kind: OrderDraft['kind']
+  price: string | null
+  quantity: string
+  maker: { id: string; name: string }
+}
+
+// What stands in the list until the server has answered.
+function pendingOrder({ certificateType, kind, price, quantity, maker }: Asked): ListedOrder {
+  const now = new Date().toISOString()
+  return {
+    id: crypto.randomUUID(),
+    isPending: true,
+    certificateType,
+    side: 'SELL',
+    orderType: kind,
+    timeInForce: kind === 'MARKET' ? 'IOC' : 'GTC',
+    price,
+    quantity,
+    filledQuantity: '0',
+    remainingQuantity: quantity,
+    averagePrice: null,
+    status: 'OPEN',
+    cancelReason: null,
+    createdAt: now,
+    updatedAt: now,
+    ticketId: '',
+    marketMaker: maker,
+  }
+}
 

@@ -3,7 +3,7 @@ import { useState } from 'react'
 import { difference, isDecimal } from '../decimal'
 import { formatDecimal, formatDelta, NOTHING } from '../format'
 import { differences, type Difference } from '../tickets/diff'
-import { JsonView, Redacted } from '../ui/JsonView'
+import { JsonView, Redacted } from './JsonView'
 import styles from './StateDiff.module.css'
 
 interface Props {

@@ -14,19 +14,22 @@ const WHOLE_PAGE_SIZE = 100
 const TRADES_SHOWN = 50
 const OPEN = ['OPEN', 'PARTIALLY_FILLED'] as const
 
+/** An order in a list: one that the server knows, or one on its way to it. */
+export type ListedOrder = OrderEntry & { isPending?: boolean }
+
 /** Say whether an order stands in the book. */
-export function isOpen({ status }: Pick<OrderEntry, 'status'>): boolean {
-  return status === 'OPEN' || status === 'PARTIALLY_FILLED'
+export function isOpen({ status, isPending }: Pick<ListedOrder, 'status' | 'isPending'>): boolean {
+  return !isPending && (status === 'OPEN' || status === 'PARTIALLY_FILLED')
 }
 
 /**
  * Follow the orders that pass a filter, newest first. The filter must be stable.
  * `whole`: all pages at once, for open orders only.
  */
-export function useOrders(filter: OrderFilter, whole = false): [RowsView<OrderEntry>, RowsFeed<OrderEntry>] {
+export function useOrders(filter: OrderFilter, whole = false): [RowsView<ListedOrder>, RowsFeed<ListedOrder>] {
   const feed = useMemo(() => {
     const { statuses, ...scope } = filter
-    return new RowsFeed<OrderEntry>({
+    return new RowsFeed<ListedOrder>({
       whole,
       load: async (after) => {
         const variables = { filter, first: whole ? WHOLE_PAGE_SIZE : PAGE_SIZE, after: after ?? null }
@@ -39,7 +42,7 @@ export function useOrders(filter: OrderFilter, whole = false): [RowsView<OrderEn
       follow: (sink) =>
         desk.connection.follow(OrdersStream, () => ({ filter: scope }), { ...sink, next: ({ orders }) => sink.next(orders) }),
       back: onBack,
-      isNewer: (a, b) => a.createdAt > b.createdAt || (a.createdAt === b.createdAt && a.id > b.id),
+      isNewer: (a, b) => Boolean(a.isPending) || (!b.isPending && (a.createdAt > b.createdAt || (a.createdAt === b.createdAt && a.id > b.id))),
       belongs: (row) => !statuses || statuses.includes(row.status),
       replaces: (row, known) => row.updatedAt >= known.updatedAt && (isOpen(known) || !isOpen(row)),
     })

@@ -31,6 +31,8 @@ interface Way<Data, Variables extends AnyVariables, Field extends keyof Data> {
   done: (payload: PayloadAt<Data, Field>) => Told | undefined
   /** What was wanted, for failures: "Order not placed". */
   failed: string
+  /** Say a refusal in other words than the server's, which does not know what the form has shown. */
+  inOtherWords?: (refusal: Refusal) => string | undefined
 }
 
 export interface Submit<Variables, P extends Payload> {
@@ -73,7 +75,7 @@ export function useSubmit<Data, Variables extends AnyVariables, Field extends ke
 
   const submit = useCallback(async (variables: (key: string) => Variables): Promise<Outcome<P> | undefined> => {
     if (locked.current) return undefined
-    const { document, field, keyed, done, failed } = newest.current
+    const { document, field, keyed, done, failed, inOtherWords } = newest.current
     locked.current = true
     setPhase('busy')
     setFailure(undefined)
@@ -94,7 +96,7 @@ export function useSubmit<Data, Variables extends AnyVariables, Field extends ke
         const told = done(outcome.payload)
         if (told) notices.tell({ ...told, tone: 'ok', ticketId: outcome.payload.ticketId })
       } else {
-        const found = failureOf(outcome, keyed)
+        const found = failureOf(outcome, keyed, inOtherWords)
         setFailure(found)
         notices.tell({ tone: 'fail', title: failed, detail: found.message, ticketId: found.ticketId })
       }
@@ -138,7 +140,11 @@ async function askEnd(key: string, mutation: string): Promise<{ ended: boolean }
   return { ended: data?.attempt != null }
 }
 
-function failureOf(outcome: Exclude<Outcome<Payload>, { kind: 'done' }>, keyed: boolean): Failure {
+function failureOf(
+  outcome: Exclude<Outcome<Payload>, { kind: 'done' }>,
+  keyed: boolean,
+  inOtherWords: ((refusal: Refusal) => string | undefined) | undefined,
+): Failure {
   if (outcome.kind !== 'refused') {
     const { message, code, ticketId } = outcome.problem
     const doubt = `Whether it was done is not known. ${keyed ? 'Press again to find out; it cannot be done twice.' : 'Look before you try again.'}`
@@ -146,7 +152,7 @@ function failureOf(outcome: Exclude<Outcome<Payload>, { kind: 'done' }>, keyed: 
   }
   const { errors, ticketId } = outcome.payload
   const [first] = errors
-  return { message: first?.message ?? '', code: first?.code ?? '', ticketId, refusals: errors }
+  return { message: (first && (inOtherWords?.(first) ?? first.message)) ?? '', code: first?.code ?? '', ticketId, refusals: errors }
 }
 
 const OFFLINE: Problem = {

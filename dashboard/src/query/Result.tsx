@@ -1,11 +1,11 @@
 import { Button, Menu, SegmentedControl } from '@mantine/core'
-import { useMemo, useState } from 'react'
+import { lazy, Suspense, useMemo, useState } from 'react'
 import { csvOf, ndjsonOf, save, textOf, tsvOf } from '../csv'
 import { formatCount } from '../format'
 import { copy } from '../parts/copy'
 import { DataTable, type Column, type Sort } from '../ui/DataTable'
 import { Icon } from '../ui/icons'
-import { JsonView } from '../ui/JsonView'
+import { JsonView } from '../parts/JsonView'
 import { EmptyNote } from '../ui/Notes'
 import { TicketLink } from '../ui/TicketLink'
 import { TICKET_ID } from '../paths'
@@ -26,9 +26,11 @@ interface Props {
   fileName: string
 }
 
+const Chart = lazy(() => import('./Chart'))
 const COLUMN_PX = 200
+const VIEWS = [{ value: 'table', label: 'Table' }, { value: 'json', label: 'JSON' }, { value: 'chart', label: 'Chart' }]
 
-/** Show an answer as a table or as it came, and hand it over as a file. */
+/** Show an answer as a table, as bars or as it came, and hand it over as a file. */
 export function Result({ shown, busy, fileName }: Props) {
   const [view, setView] = useState('table')
   const [sort, setSort] = useState<Sort>()
@@ -39,7 +41,7 @@ export function Result({ shown, busy, fileName }: Props) {
   return (
     <>
       <div className={styles.bar}>
-        <SegmentedControl size="xs" aria-label="How the answer is shown" data={[{ value: 'table', label: 'Table' }, { value: 'json', label: 'JSON' }]} value={view} onChange={setView} />
+        <SegmentedControl size="xs" aria-label="How the answer is shown" data={VIEWS} value={view} onChange={setView} />
         <p role="status" aria-label="Answer" className={styles.count}>
           {formatCount(shown.rows.length)} {shown.rows.length === 1 ? 'row' : 'rows'} · {Math.round(shown.tookMs)} ms{shown.note ? ` · ${shown.note}` : ''}
         </p>
@@ -56,7 +58,11 @@ export function Result({ shown, busy, fileName }: Props) {
           </Menu.Dropdown>
         </Menu>
       </div>
-      {view === 'json' ? (
+      {view === 'chart' ? (
+        <Suspense>
+          <Chart rows={rows.map(({ row }) => row)} columns={shown.columns} />
+        </Suspense>
+      ) : view === 'json' ? (
         <JsonView label="Answer" value={body} fileName={`${fileName}.json`} />
       ) : (
         <div className={styles.scroller} tabIndex={0} role="region" aria-label="Rows of the answer">
