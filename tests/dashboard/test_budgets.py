@@ -61,7 +61,8 @@ def named(script: str) -> str:
 
 def script_of(part: str, scripts: frozenset[str]) -> str:
     """Name the script that begins a part which these scripts load when it is needed."""
-    return next(name for script in scripts for name in LAZY.findall(source(script)) if named(name) == part)
+    names: list[str] = [name for script in scripts for name in LAZY.findall(source(script))]
+    return next(name for name in names if named(name) == part)
 
 
 def lazy_parts() -> dict[str, frozenset[str]]:

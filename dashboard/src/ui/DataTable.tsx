@@ -2,10 +2,11 @@ import { Button, Skeleton } from '@mantine/core'
 import { useMediaQuery } from '@mantine/hooks'
 import { columnVisibilityFeature, tableFeatures, useTable, type ColumnDef } from '@tanstack/react-table'
 import { useWindowVirtualizer } from '@tanstack/react-virtual'
-import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState, type CSSProperties, type MouseEvent, type ReactNode, type RefObject } from 'react'
+import { useEffect, useLayoutEffect, useMemo, useRef, useState, type CSSProperties, type MouseEvent, type ReactNode, type RefObject } from 'react'
 import { formatCount } from '../format'
 import { useKeys, type Binding } from '../keyboard'
 import type { Problem } from '../problem'
+import { narrowestOf, useRoom, useShown } from './fitting'
 import { Icon } from './icons'
 import { ProblemNote } from './Notes'
 import styles from './DataTable.module.css'
@@ -15,7 +16,6 @@ const VIRTUAL_ROWS_MIN = 120 // fewer are all in the document: the browser's own
 const ROW_PX = 37
 const CARD_PX = 92
 const OVERSCAN_ROWS = 12
-const SHARING_PX_MIN = 120 // of a column that shares what is left
 const CHOOSE_PX = 40
 const ROWS_LEFT_MIN = 15 // when fewer remain below, the next page is fetched
 const features = tableFeatures({ columnVisibilityFeature })
@@ -346,45 +346,6 @@ function SkeletonRows({ columns }: { columns: number }) {
       </td>
     </tr>
   ))
-}
-
-// How wide the list may be, in pixels.
-function useRoom() {
-  const [room, setRoom] = useState(Infinity)
-  const frame = useCallback((node: HTMLElement | null) => {
-    if (!node) return undefined
-    const measure = () => setRoom(node.clientWidth)
-    measure()
-    const observer = new ResizeObserver(measure)
-    observer.observe(node)
-    return () => observer.disconnect()
-  }, [])
-  return [frame, room] as const
-}
-
-function useShown<Row>(columns: readonly Column<Row>[], hidden: ReadonlySet<string> | undefined, room: number): Record<string, boolean> {
-  const cards = useMediaQuery('(max-width: 767px)', false, { getInitialValueInEffect: false })
-  return useMemo(() => {
-    const wanted = columns.filter(({ id }) => !hidden?.has(id))
-    const kept = cards ? wanted.filter(({ card }) => card !== 'none') : fitting(wanted, room)
-    return Object.fromEntries(columns.map((column) => [column.id, kept.includes(column)]))
-  }, [columns, hidden, cards, room])
-}
-
-function narrowestOf<Row>(columns: readonly Column<Row>[]): number {
-  return columns.reduce((total, { width = SHARING_PX_MIN }) => total + width, 0)
-}
-
-function fitting<Row>(columns: readonly Column<Row>[], room: number): readonly Column<Row>[] {
-  const kept = [...columns]
-  for (const level of ['widest', 'wide'] as const) {
-    while (narrowestOf(kept) > room) {
-      const last = kept.findLastIndex(({ from }) => from === level)
-      if (last < 0) break
-      kept.splice(last, 1)
-    }
-  }
-  return kept
 }
 
 type Definition<Row> = ColumnDef<typeof features, Row & object>
