@@ -1,4 +1,4 @@
-import { Button, Kbd, Modal, Switch } from '@mantine/core'
+import { Kbd, Modal, Switch, UnstyledButton } from '@mantine/core'
 import { useState, type KeyboardEvent } from 'react'
 import { keyboard, keysForPeople, type Binding, type KeyboardState } from '../keyboard'
 import { useStore } from '../live/store'
@@ -80,9 +80,7 @@ function Key({ keys, does, isAsked, ask, say }: KeyProps) {
     say(`${does}: ${event.key} from now on.`)
   }
   return (
-    <Button
-      size="compact-xs"
-      variant="subtle"
+    <UnstyledButton
       className={styles.change ?? ''}
       aria-label={isAsked ? `Press the new key for: ${does}` : `${keysForPeople(keyboard.keyFor(keys)).join(' ')}, change the key for: ${does}`}
       onClick={() => {
@@ -93,7 +91,7 @@ function Key({ keys, does, isAsked, ask, say }: KeyProps) {
       onKeyDown={take}
     >
       {isAsked ? '…' : shown}
-    </Button>
+    </UnstyledButton>
   )
 }
 
