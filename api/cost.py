@@ -17,6 +17,7 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLError,
     GraphQLField,
     GraphQLNamedType,
     GraphQLSchema,
@@ -32,11 +33,12 @@ from graphql import (
 from strawberry.extensions import SchemaExtension
 from strawberry.types.graphql import OperationType as GraphQLOperation
 
-from api.context import Context
+from api.context import Context, Reads
 from api.documents import excluded, fragments_of, operation_of, plain, with_defaults
-from api.errors import LimitError
+from api.errors import HandedOver, LimitError, RequestError
 from api.policy import ROLES, Policy
 from api.rights import objects
+from api.turns import HEAVY_POINTS_MIN
 from db.aggregates import GROUP_ROWS_MAX
 from db.read import PAGE_SIZE, PAGE_SIZE_MAX
 from db.stats import BUCKETS_MAX, USERS_MAX
@@ -245,6 +247,17 @@ def refusal(cost: Cost, role: UserRole | None) -> LimitError | None:
     return error
 
 
+def elsewhere(cost: Cost, context: Context) -> GraphQLError | None:
+    """Return why a query within its limit is not answered by this process; None when it is."""
+    if context.reads is Reads.HERE or not (cost.points > HEAVY_POINTS_MIN or context.has_role(UserRole.ANALYST)):
+        return None
+    if context.reads is Reads.SENT_ON:
+        return HandedOver()
+    return RequestError(
+        f"Queries of more than {HEAVY_POINTS_MIN:,} points, and all of analysts, are answered over HTTP only."
+    )
+
+
 class Priced(SchemaExtension):
     """Prices each sound document before it runs, refuses one that costs too much, and says what it cost."""
 
@@ -259,7 +272,9 @@ class Priced(SchemaExtension):
             if asked is not None:
                 context = cast("Context", operation.context)
                 self.cost = _remembered(operation.schema._schema, document, asked, variables, context.plans)
-                error = refusal(self.cost, self._role)
+                error: GraphQLError | None = refusal(self.cost, self._role)
+                if error is None and asked.operation is OperationType.QUERY:
+                    error = elsewhere(self.cost, context)
                 if error:
                     operation.pre_execution_errors = [error]
         yield
@@ -268,7 +283,7 @@ class Priced(SchemaExtension):
         """Let a heavy query wait for its turn."""
         operation = self.execution_context
         points = self.cost.points if self.cost and operation.operation_type is GraphQLOperation.QUERY else 0
-        async with cast("Context", operation.context).services.turns.taken(points):
+        async with cast("Context", operation.context).reading.turns.taken(points):
             yield
 
     @property

@@ -67,6 +67,13 @@ class LimitError(GraphQLError):
         super().__init__(message, extensions={"code": Code.TOO_COMPLEX.value, **figures})
 
 
+class HandedOver(GraphQLError):
+    """End an operation that another process is asked to answer: no client sees this."""
+
+    def __init__(self) -> None:
+        super().__init__("handed over")
+
+
 class CoercionError(GraphQLError):
     """Refuse an argument that does not fit its type, although the operation names only what exists."""
 

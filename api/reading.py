@@ -1,0 +1,31 @@
+"""The command of a reader process: it answers what the process that started it sends on (`api.readers`).
+
+It opens connections that read, and the look at sessions. It has no desk, no numbers, no events and no chores.
+"""
+
+import os
+import sys
+from typing import Annotated, Final
+
+import typer
+
+NICE: Final = 19  # whoever trades goes first
+SECRET_LINE_MAX: Final = 256
+
+
+def reader(listener: Annotated[int, typer.Argument(help="Descriptor of the socket to listen on.")]) -> None:
+    """Answer queries for the process that started this, until it ends."""
+    os.nice(NICE)
+    secret = os.read(sys.stdin.fileno(), SECRET_LINE_MAX).strip()
+    from api import supervisor
+
+    supervisor.end_with_parent()
+    import socket
+
+    from api import app, logs, readers, serving
+    from api.settings import load
+
+    settings = load()
+    logs.configure(settings.log_level)
+    guard = app.create_reader(settings, secret)
+    serving.serve(guard, socket.socket(fileno=listener), drain_s=0, keep_alive_s=readers.KEEP_ALIVE_S)
