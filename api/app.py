@@ -32,13 +32,13 @@ import db.tickets
 from api import auth, kyc, logs, metrics, readiness, schema, traces
 from api.assets import Dashboard
 from api.books import Books, read_changes, read_picture, read_sequences
-from api.context import Context, Reading, Reads, Services
+from api.context import Context, Reading, Services
 from api.errors import Code, RequestError
 from api.events import Events, cancel, supervise
 from api.exports import EXPORTS_MAX, STATEMENT_TIMEOUT_S, Exports
 from api.fanout import Fanout, Seat
 from api.feeds import Holdings, Journal
-from api.guard import Guard, Inherited
+from api.guard import SESSION, Guard, Inherited
 from api.http import BODY_BYTES_MAX_ANONYMOUS, GraphQLView, too_large
 from api.origin import Credential, client_address, cookie_name, credential_of, secrets_of, token_of
 from api.presence import Bounds, Presence, Seen, Visit
@@ -297,9 +297,19 @@ class Door:
     async def of_query(self, request: Request, response: Response) -> Context:
         """Make the context of an HTTP operation that may be sent on to a reader."""
         context = await self.of_request(request, response)
-        if self.readers:
-            context.reads = Reads.SENT_ON
+        context.has_readers = self.readers is not None
         return context
+
+    async def of_sent_on(self, request: Request, response: Response) -> Context:
+        """Make the context of an operation that was sent on to this reader: from a socket, or as it came.
+
+        Raises: RequestError (UNAUTHENTICATED).
+        """
+        session_id = request.scope.get(SESSION)
+        if session_id is None:
+            return await self.of_request(request, response)
+        caller = await self._again(UUID(session_id)) if session_id else None
+        return Context(**self._origin(request), caller=caller, response=response)
 
     def enter(self, websocket: WebSocket) -> Visit:
         """Count a socket in.
@@ -321,11 +331,15 @@ class Door:
         Raises: RequestError (UNAUTHENTICATED).
         """
         if caller is not None:
-            caller = await self.open.callers.again(caller.session)
-            if caller is None:
-                raise RequestError("This session has ended. Sign in again.", Code.UNAUTHENTICATED)
-        reads = Reads.BY_HTTP if self.readers else Reads.HERE
-        return Context(**self._origin(websocket), caller=caller, seat=seat, reads=reads)
+            caller = await self._again(caller.session.id)
+        has_readers = self.readers is not None
+        return Context(**self._origin(websocket), caller=caller, seat=seat, has_readers=has_readers)
+
+    async def _again(self, session_id: UUID) -> Caller:
+        caller = await self.reading.callers.again(session_id)
+        if caller is None:
+            raise RequestError("This session has ended. Sign in again.", Code.UNAUTHENTICATED)
+        return caller
 
     def _origin(self, connection: HTTPConnection) -> Mapping[str, Any]:
         agent = connection.headers.get("user-agent")
@@ -411,7 +425,7 @@ def create_reader(settings: Settings, secret: bytes) -> Guard:
     """Return the application of a reader process, for whoever knows the secret."""
     built = schema.build()
     door = Door(settings.model_copy(update={"trusted_proxies": ()}), Fanout(built))  # its proxy is told by the secret
-    view = GraphQLView(built, context=door.of_request, connect=door.connect, socket_context=door.of_socket)
+    view = GraphQLView(built, context=door.of_sent_on, connect=door.connect, socket_context=door.of_socket)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -78,14 +77,6 @@ class Services(Reading):
     figures: Callable[[], list[Figures]]  # of the pools
 
 
-class Reads(Enum):
-    """Say what becomes of a query that belongs to a reader process, where there are any."""
-
-    HERE = "it is answered by this process, and takes turns if it is heavy"
-    SENT_ON = "it is sent on"
-    BY_HTTP = "it is refused: it cannot be sent on from where it came"
-
-
 def loader(load: Callable[[list[K]], Awaitable[Mapping[K, V]]]) -> DataLoader[K, V | None]:
     """Return a loader that answers None for what is not there."""
 
@@ -146,7 +137,7 @@ class Context:
     seat: Seat | None = None  # of a subscription whose execution others may share
     noted: dict[str, Any] | None = None  # how root fields were answered from plans (`api.repeats`)
     plans: dict[Any, Any] | None = None  # of the document's lists (`api.plans`), kept as long as the document
-    reads: Reads = Reads.HERE
+    has_readers: bool = False  # what belongs to a reader process is sent on to one
     tags: tuple[str, ...] = ()  # on every ticket of the operation
     tickets: dict[str, str] = field(default_factory=dict)  # alias of a mutation → its root ticket
     replayed: list[str] = field(default_factory=list)  # aliases answered from an idempotency key

@@ -33,9 +33,9 @@ from graphql import (
 from strawberry.extensions import SchemaExtension
 from strawberry.types.graphql import OperationType as GraphQLOperation
 
-from api.context import Context, Reads
+from api.context import Context
 from api.documents import excluded, fragments_of, operation_of, plain, with_defaults
-from api.errors import HandedOver, LimitError, RequestError
+from api.errors import HandedOver, LimitError
 from api.policy import ROLES, Policy
 from api.rights import objects
 from api.turns import HEAVY_POINTS_MIN
@@ -247,15 +247,10 @@ def refusal(cost: Cost, role: UserRole | None) -> LimitError | None:
     return error
 
 
-def elsewhere(cost: Cost, context: Context) -> GraphQLError | None:
-    """Return why a query within its limit is not answered by this process; None when it is."""
-    if context.reads is Reads.HERE or not (cost.points > HEAVY_POINTS_MIN or context.has_role(UserRole.ANALYST)):
-        return None
-    if context.reads is Reads.SENT_ON:
-        return HandedOver()
-    return RequestError(
-        f"Queries of more than {HEAVY_POINTS_MIN:,} points, and all of analysts, are answered over HTTP only."
-    )
+def elsewhere(cost: Cost, context: Context) -> HandedOver | None:
+    """Return what ends a query here that a reader process answers; None for what is answered by this process."""
+    is_theirs = cost.points > HEAVY_POINTS_MIN or context.has_role(UserRole.ANALYST)
+    return HandedOver() if context.has_readers and is_theirs else None
 
 
 class Priced(SchemaExtension):

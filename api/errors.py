@@ -3,6 +3,7 @@
     GraphQLError
     ├── LimitError        TOO_COMPLEX   the document is larger than the limits allow
     ├── CoercionError     BAD_REQUEST   a known field, but an argument does not fit its type
+    ├── WordedError       any code      what a reader process said
     └── RequestError      any code      raised by the door itself, before or instead of an operation
 
 Every error has `extensions.code`. What has none is either a fault of the request, which graphql-core
@@ -11,13 +12,13 @@ found and words well, or a fault of ours: that one is logged with its traceback 
 
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final
 
 import strawberry
 import structlog
-from graphql import GraphQLError, GraphQLSyntaxError
+from graphql import GraphQLError, GraphQLSyntaxError, SourceLocation
 from strawberry.exceptions import StrawberryInputCoercionError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionContext
@@ -74,6 +75,15 @@ class HandedOver(GraphQLError):
         super().__init__("handed over")
 
 
+class WordedError(GraphQLError):
+    """Say what another process has answered, in its words."""
+
+    def __init__(self, worded: Mapping[str, Any]) -> None:
+        super().__init__(worded["message"], extensions=worded["extensions"])
+        if places := worded.get("locations"):
+            self.locations = [SourceLocation(place["line"], place["column"]) for place in places]
+
+
 class CoercionError(GraphQLError):
     """Refuse an argument that does not fit its type, although the operation names only what exists."""
 
@@ -108,6 +118,11 @@ def uncoerced(errors: Iterable[GraphQLError] | None) -> bool:
 def is_request_error(data: object, errors: Sequence[GraphQLError] | None) -> bool:
     """Tell whether an operation ended before any field was executed, so that the answer has no data at all."""
     return data is None and bool(errors) and all(error.path is None for error in errors or ())
+
+
+def is_handed_over(errors: Sequence[GraphQLError] | None) -> bool:
+    """Tell whether another process is to answer an operation."""
+    return any(isinstance(error, HandedOver) for error in errors or ())
 
 
 def presented(errors: Sequence[GraphQLError]) -> list[dict[str, Any]]:

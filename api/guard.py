@@ -39,7 +39,8 @@ READINESS: Final = "/readyz"
 PROBES: Final = frozenset({"/healthz", READINESS})  # asked by address, not by name
 # What a process says of a request that it sends on to a reader.
 SECRET, CLIENT, SCHEME = "Carbondesk-Secret", "Carbondesk-Client", "Carbondesk-Scheme"
-SENT_ON: Final = frozenset(name.lower().encode() for name in (SECRET, CLIENT, SCHEME))
+SESSION = "Carbondesk-Session"  # of who asks by a socket, whose credentials were shown once; empty for nobody
+SENT_ON: Final = frozenset(name.lower().encode() for name in (SECRET, CLIENT, SCHEME, SESSION))
 SECURE_SCHEMES: Final = {"http": "https", "ws": "wss"}
 
 
@@ -112,6 +113,7 @@ class Inherited:
                 **scope,
                 "client": (headers.get(CLIENT, ""), 0),
                 "scheme": headers.get(SCHEME, "http"),
+                SESSION: headers.get(SESSION),
                 "headers": [(name, value) for name, value in scope["headers"] if name not in SENT_ON],
             }
         await self.app(scope, receive, send)

@@ -13,7 +13,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol
 from urllib.parse import parse_qsl
 
 from graphql import GraphQLError
@@ -27,11 +27,11 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from api.errors import Code, HandedOver, RequestError, is_request_error, presented, presented_error, wrapped
+from api.errors import Code, RequestError, is_handed_over, is_request_error, presented, presented_error, wrapped
 from api.fanout import Fanout
 from api.origin import Credential, credential_of, from_this_site, without_cookies
 from api.presence import Presence, Visit
-from api.socket import CallerT, Connect, ContextT, House, SocketContext, serve_socket
+from api.socket import CallerT, Connect, ContextT, Elsewhere, House, SocketContext, serve_socket
 from api.wire import Asked, asked_of, decoded, encoded
 
 KIB: Final = 1024
@@ -57,7 +57,6 @@ STATUS_BY_CODE: Final = {
     Code.INTERNAL: 500,
 }
 
-ContextT_contra = TypeVar("ContextT_contra", contravariant=True)
 DIGITS_MAX: Final = 20  # of a length that is read
 
 
@@ -69,16 +68,6 @@ class Gate(Protocol):
 
     def room(self, request: Request) -> AbstractAsyncContextManager[None]:
         """Hold room for a large body of somebody who is signed in; raises RequestError."""
-
-
-class Elsewhere(Protocol[ContextT_contra]):
-    """Other processes that answer queries."""
-
-    def takes_all_of(self, context: ContextT_contra, query: str) -> bool:
-        """Tell whether a document is theirs before anybody has read it."""
-
-    async def answer(self, request: Request, body: bytes) -> Response:
-        """Answer a request; raises RequestError."""
 
 
 HttpContext = Callable[[Request, Response], Awaitable[ContextT]]
@@ -220,6 +209,7 @@ class GraphQLView(Generic[CallerT, ContextT]):
             socket_context,
             fanout or Fanout(schema),
             enter or (lambda websocket: alone.enter(websocket.client.host if websocket.client else "")),
+            elsewhere,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -285,7 +275,7 @@ class GraphQLView(Generic[CallerT, ContextT]):
                 operation_extensions=asked.extensions,
                 allowed_operation_types=operations,
             )
-            if self.elsewhere and any(isinstance(error, HandedOver) for error in result.errors or ()):
+            if self.elsewhere and is_handed_over(result.errors):
                 return await self.elsewhere.answer(request, body)
             return answer(result, media_type, sub_response)
 

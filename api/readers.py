@@ -3,8 +3,8 @@
 GraphQL execution is work of one event loop, and a loop that carries the desk has none to spare. So `carbondesk serve`
 starts READERS processes of the same program (`api.reading`) that wait for whoever trades (nice). A query that belongs
 to them is sent on as it came, over HTTP on a loopback listener that the child inherits, with the caller's own
-credentials; the reader looks at session and policy as any door does. What makes a request ours is a secret that each
-child is told by its standard input: nobody else can say for whom he asks.
+credentials, from a socket with his session's id; the reader looks at session and policy as any door does. What makes a
+request ours is a secret that each child is told by its standard input: nobody else can say for whom he asks.
 
 While no reader answers, what belongs to one waits a moment and is then refused, with RATE_LIMITED: were it answered
 here, whatever ended the reader would end the market next.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import secrets
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from yarl import URL
 
 from api.errors import Code, RequestError
 from api.events import cancel, supervise
-from api.guard import CLIENT, SCHEME, SECRET
+from api.guard import CLIENT, SCHEME, SECRET, SECURE_SCHEMES, SESSION
 from api.origin import client_address
 from api.supervisor import Child, listen
 from domain.people import UserRole
@@ -35,10 +36,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from socket import socket
 
-    from starlette.requests import Request
+    from starlette.requests import HTTPConnection, Request
+    from starlette.websockets import WebSocket
 
     from api.context import Context
     from api.origin import Network
+    from api.wire import Asked
 
 AT_ONCE_MAX: Final = 32  # requests at one reader, of which one heavy document is executed and 16 may wait
 WAITING_MAX: Final = 64  # requests for which no reader is free
@@ -58,7 +61,7 @@ ASKED: Final = (b"accept", b"authorization", b"content-encoding", b"content-type
                 b"sec-fetch-site", b"user-agent")  # fmt: skip
 ANSWERED: Final = ("Allow", "Cache-Control", "Content-Type", "Retry-After")
 UNSENT: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # that the client would add of itself
-MUTATION: Final = "mutation"  # no document without this word holds one
+NOT_ONLY_READ: Final = ("mutation", "subscription")  # no document without these words holds one
 NONE_ANSWERS: Final = "What reads for analysts and for heavy documents does not answer now. Try again in a moment."
 log = structlog.get_logger(__name__)
 
@@ -129,22 +132,51 @@ class Readers:
             await self._session.close()
 
     def takes_all_of(self, context: Context, query: str) -> bool:
-        """Tell whether a document is a reader's before anybody reads it: an analyst's, unless it may change something.
+        """Tell whether a document is a reader's before anybody reads it: an analyst's, if it cannot but ask.
 
-        What a reader answers to a subscription, or to what is no document, is what we would.
+        What a reader answers to what is no document is what we would.
         """
-        return context.has_role(UserRole.ANALYST) and MUTATION not in query
+        return context.has_role(UserRole.ANALYST) and not any(word in query for word in NOT_ONLY_READ)
 
     async def answer(self, request: Request, body: bytes) -> Response:
         """Send a request on, and return the answer as it is.
 
         Raises: RequestError (RATE_LIMITED: no reader was free in time, or it ended meanwhile).
         """
+        headers = [
+            (name.decode("ascii"), value.decode("utf-8", "replace"))
+            for name, value in request.scope["headers"]
+            if name in ASKED
+        ]
+        query = request.scope["query_string"].decode("latin-1")
+        return await self._sent(request.method, f"/graphql?{query}" if query else "/graphql", request, headers, body)
+
+    async def result(self, websocket: WebSocket, context: Context, asked: Asked) -> bytes:
+        """Send on what was asked on a socket, as what its session asks by POST; return the body of the answer.
+
+        Raises: RequestError (BAD_REQUEST: a figure that no type of ours holds), and as `answer`.
+        """
+        body = {"query": asked.query, "variables": asked.variables, "operationName": asked.operation_name,
+                "extensions": asked.extensions}  # fmt: skip
+        session = str(context.caller.session.id) if context.caller else ""
+        headers = [("Content-Type", "application/json"), (SESSION, session)]
+        try:
+            encoded = json.dumps(body, allow_nan=False).encode("ascii")  # to orjson an infinite figure is null
+        except ValueError:
+            raise RequestError("A figure among the variables is too large.") from None
+        return bytes((await self._sent("POST", "/graphql", websocket, headers, encoded)).body)
+
+    async def _sent(
+        self, method: str, path: str, origin: HTTPConnection, headers: list[tuple[str, str]], body: bytes
+    ) -> Response:
+        scheme = origin.scope["scheme"]
+        headers += [(SECRET, self._secret), (CLIENT, client_address(origin, self._proxies) or "")]
+        headers.append((SCHEME, "https" if scheme in SECURE_SCHEMES.values() else "http"))
         process = await self._free()
         process.requests += 1
         self.handed_over += 1
         try:
-            return await self._asked(process, request, body)
+            return await self._asked(process, method, path, headers, body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             log.warning("reader_without_answer", reader=process.child.title, error=repr(error))
             raise _refusal(NONE_ANSWERS) from error
@@ -152,19 +184,13 @@ class Readers:
             process.requests -= 1
             await self._tell()
 
-    async def _asked(self, process: _Process, request: Request, body: bytes) -> Response:
+    async def _asked(
+        self, process: _Process, method: str, path: str, headers: list[tuple[str, str]], body: bytes
+    ) -> Response:
         assert self._session is not None
-        query = request.scope["query_string"].decode("latin-1")
-        headers = [
-            (name.decode("ascii"), value.decode("utf-8", "replace"))
-            for name, value in request.scope["headers"]
-            if name in ASKED
-        ]
-        headers += [(SECRET, self._secret), (CLIENT, client_address(request, self._proxies) or "")]
-        headers.append((SCHEME, request.scope["scheme"]))
         async with self._session.request(
-            request.method,
-            URL(f"{process.base}/graphql?{query}" if query else f"{process.base}/graphql", encoded=True),
+            method,
+            URL(f"{process.base}{path}", encoded=True),
             headers=headers,
             data=body or None,
             allow_redirects=False,

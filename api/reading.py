@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-NICE: Final = 19  # whoever trades goes first
+NICE: Final = 15  # whoever trades goes first, and yet who asks is answered: a thirtieth of a contended core is his
 SECRET_LINE_MAX: Final = 256
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 import statistics
 import time
@@ -13,10 +14,11 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from gql.transport.exceptions import TransportQueryError
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from api.cost import COSTS_MAX
-from api.guard import CLIENT, SECRET
+from api.guard import CLIENT, SECRET, SESSION
 from api.readers import RETRY_AFTER_S, WAIT_S_MAX
 from api.settings import Settings
 from api.supervisor import ORPHAN_WAIT_S
@@ -25,6 +27,7 @@ from tests.watching import following, until_true
 from tests.world import PASSWORD, Api, Served, Trader, serving_apart
 
 HEAVY = "query Q($n: Int = 40) { tickets(first: $n) { nodes { ticketId relatedTickets { ticketId actionType } } } }"
+SOME = "query Q($n: Int!) { tickets(first: $n) { nodes { ticketId } } }"
 OWN = "{ orders(first: 100) { nodes { id user { id } trades(first: 10) { nodes { id price quantity notional } } } } }"
 # The heaviest that an analyst may send and no plan can answer.
 LOOP = """query Q($n: Int!) { orders(first: 100) { nodes { id trades(first: $n) { nodes { id price quantity notional
@@ -71,6 +74,24 @@ async def got(url: str, token: str | None = None) -> httpx.Response:
         return await client.get(url, headers={"Authorization": f"Bearer {token}"} if token else {})
 
 
+async def told(api: Api, token: str | None, document: str, variables: dict[str, Any]) -> list[str]:
+    """Return the messages of one operation on a socket, to its last."""
+    protocol = Subprotocol("graphql-transport-ws")
+    async with connect(api.socket_url, subprotocols=[protocol], max_size=None) as socket, asyncio.timeout(30):
+        payload = {"Authorization": f"Bearer {token}"} if token else {}
+        await socket.send(json.dumps({"type": "connection_init", "payload": payload}))
+        assert json.loads(await socket.recv()) == {"type": "connection_ack"}
+        asked = {"query": document, "variables": variables}
+        await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": asked}))
+        found = []
+        async for message in socket:
+            assert isinstance(message, str)
+            found.append(message)
+            if json.loads(message)["type"] != "next":
+                break
+        return found
+
+
 async def reading(served: Served) -> None:
     """Wait until the reader of a process answers."""
     async with asyncio.timeout(START_S_MAX):
@@ -92,27 +113,23 @@ def reader_of(served: Served) -> psutil.Process:
     return process
 
 
-@pytest.mark.parametrize(
-    ("document", "variables"),
-    [
-        ("{ me { email role } marketMakers { nodes { id name } } }", {}),
-        (HEAVY, {"n": 40}),
-        (LOOP, {"n": 5}),
-        ("{ aggregateTrades(groupBy: [CERTIFICATE_TYPE]) { groups { certificateType count notionalSum } } }", {}),
-        ("query A { me { id } } query B { me { email } }", {}),
-        ("{ me { id ", {}),
-        ("{ nothing }", {}),
-        ("{ users(first: 2) { nodes { id email } } }", {}),
-        ("{ ticket(ticketId: 7) { ticketId } }", {}),
-        ("query Q($n: Int!) { tickets(first: $n) { nodes { ticketId } } }", {"n": "many"}),
-        (LOOP, {"n": 100}),
-        ("subscription { orderBook(certificateType: CEA) { sequence } }", {}),
-        (
-            '{ tickets(first: 40, filter: { search: "mutation" }) { nodes { ticketId relatedTickets { summary } } } }',
-            {},
-        ),
-    ],
-)
+QUESTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("{ me { email role } marketMakers { nodes { id name } } }", {}),
+    (HEAVY, {"n": 40}),
+    (LOOP, {"n": 5}),
+    ("{ aggregateTrades(groupBy: [CERTIFICATE_TYPE]) { groups { certificateType count notionalSum } } }", {}),
+    ("query A { me { id } } query B { me { email } }", {}),
+    ("{ me { id ", {}),
+    ("{ nothing }", {}),
+    ("{ users(first: 2) { nodes { id email } } }", {}),
+    ("{ ticket(ticketId: 7) { ticketId } }", {}),
+    (SOME, {"n": "many"}),
+    (LOOP, {"n": 100}),
+    ('{ tickets(first: 40, filter: { search: "mutation" }) { nodes { ticketId relatedTickets { summary } } } }', {}),
+]
+
+
+@pytest.mark.parametrize(("document", "variables"), QUESTIONS)
 async def test_an_analyst_is_answered_by_a_reader_in_the_same_bytes(
     api: Api, sender: Api, served: Served, analyst: str, document: str, variables: dict[str, Any]
 ) -> None:
@@ -180,20 +197,43 @@ async def test_a_reader_answers_nobody_but_its_parent(served: Served, analyst: s
     }
     url, asked = f"http://127.0.0.1:{listening}/graphql", {"query": "{ me { id } }"}
     async with httpx.AsyncClient(timeout=10) as client:
-        for headers in ({}, {SECRET: ""}, {SECRET: "guessed", CLIENT: "10.0.0.1"}):
+        for headers in ({}, {SECRET: ""}, {SECRET: "guessed", CLIENT: "10.0.0.1"}, {SECRET: "guessed", SESSION: ""}):
             answer = await client.post(url, json=asked, headers={"Authorization": f"Bearer {analyst}", **headers})
             assert answer.status_code == 403
             assert "data" not in answer.text
     assert reader_of(served).nice() > psutil.Process(served.child.pid).nice()
 
 
-async def test_what_cannot_be_sent_on_from_a_socket_is_refused_with_the_way(sender: Api, analyst: str) -> None:
-    async with sender.watching() as session, following(session, HEAVY) as next_event:
-        with pytest.raises(TransportQueryError, match="over HTTP only"):
-            await next_event()
-    async with sender.watching(analyst) as session, following(session, "{ me { id } }") as next_event:
-        with pytest.raises(TransportQueryError, match="over HTTP only"):
-            await next_event()
+@pytest.mark.parametrize(("document", "variables"), QUESTIONS)
+async def test_an_analyst_is_told_the_same_on_a_socket(
+    api: Api, sender: Api, served: Served, analyst: str, document: str, variables: dict[str, Any]
+) -> None:
+    before = await handed_over(served)
+    assert await told(sender, analyst, document, variables) == await told(api, analyst, document, variables)
+    assert await handed_over(served) == before + 1
+
+
+async def test_a_socket_is_told_by_a_reader_what_its_session_may_see(
+    api: Api, sender: Api, served: Served, analyst: str
+) -> None:
+    trader = await api.trader(EUR="1000")
+    assert (await api.order(trader, "BUY", "1.00", "3"))["errors"] == []
+    before = await handed_over(served)
+    assert await told(sender, api.admin_token, HEAVY, {}) == await told(api, api.admin_token, HEAVY, {})
+    for token in (trader.token, None):
+        assert await told(sender, token, OWN, {}) == await told(api, token, OWN, {})
+    (own, _) = await told(sender, trader.token, OWN, {})
+    assert trader.id in own and "cost" in own
+    assert await handed_over(served) == before + 4
+    for one in (sender, api):  # JSON has no such figure, so the words differ
+        (refused,) = await told(one, analyst, SOME, {"n": 10**400})
+        assert '"code":"BAD_REQUEST"' in refused
+    light = "{ me { role } }"
+    assert await told(sender, trader.token, light, {}) == await told(api, trader.token, light, {})
+    book = "subscription { orderBook(certificateType: CEA) { sequence } }"
+    async with sender.watching(analyst) as session, following(session, book) as next_event:
+        assert "sequence" in await next_event()  # streams stay
+    assert await handed_over(served) == before + 4
 
 
 async def test_a_reader_that_is_killed_is_missed_for_a_moment_and_in_clear_words(
