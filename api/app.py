@@ -178,15 +178,27 @@ async def reading(settings: Settings) -> AsyncIterator[Reading]:
     async with contextlib.AsyncExitStack() as stack:
         pool = await Pool.open(url, role=role, size_max=CALLER_CONNECTIONS_MAX, name="callers")
         stack.push_async_callback(pool.close)
-        reader, analysts, _ = _open_readers(stack, url, settings.database_replica_url or url, role)
+        reader, analysts, _ = _open_readers(stack, url, settings.database_replica_url or url, role, is_parallel=False)
         yield Reading(reader, analysts, Callers(pool), Turns(rests=False))
 
 
-def _open_readers(stack: contextlib.AsyncExitStack, url: str, replica_url: str, role: str) -> list[Reader]:
-    """Open what reads: for everybody, for analysts, and for exports; closed with the stack."""
+def _open_readers(
+    stack: contextlib.AsyncExitStack, url: str, replica_url: str, role: str, *, is_parallel: bool = True
+) -> list[Reader]:
+    """Open what reads: for everybody, for analysts, and for exports; closed with the stack.
+
+    is_parallel: whether a statement may take several cores of the server that also trades.
+    """
+    is_apart = replica_url != url
     readers = [
-        Reader.open(url, role=role, size_max=READ_CONNECTIONS_MAX),
-        Reader.open(replica_url, role=role, size_max=ANALYST_CONNECTIONS_MAX, name="analysts"),
+        Reader.open(url, role=role, size_max=READ_CONNECTIONS_MAX, is_parallel=is_parallel),
+        Reader.open(
+            replica_url,
+            role=role,
+            size_max=ANALYST_CONNECTIONS_MAX,
+            name="analysts",
+            is_parallel=is_parallel or is_apart,
+        ),
         Reader.open(
             url,
             role=role,

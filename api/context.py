@@ -137,6 +137,7 @@ class Context:
     seat: Seat | None = None  # of a subscription whose execution others may share
     noted: dict[str, Any] | None = None  # how root fields were answered from plans (`api.repeats`)
     plans: dict[Any, Any] | None = None  # of the document's lists (`api.plans`), kept as long as the document
+    is_heavy: bool = False  # it has waited for its turn, and reads by one statement at a time
     has_readers: bool = False  # what belongs to a reader process is sent on to one
     tags: tuple[str, ...] = ()  # on every ticket of the operation
     tickets: dict[str, str] = field(default_factory=dict)  # alias of a mutation → its root ticket
@@ -206,7 +207,8 @@ class Context:
     @property
     def reader(self) -> Reader:
         """Where the caller reads: an analyst where he can keep nobody waiting."""
-        return self.reading.analysts if self.has_role(UserRole.ANALYST) else self.reading.reader
+        reader = self.reading.analysts if self.has_role(UserRole.ANALYST) else self.reading.reader
+        return reader.in_turn if self.is_heavy else reader
 
     @property
     def user(self) -> User:

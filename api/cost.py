@@ -278,7 +278,8 @@ class Priced(SchemaExtension):
         """Let a heavy query wait for its turn."""
         operation = self.execution_context
         points = self.cost.points if self.cost and operation.operation_type is GraphQLOperation.QUERY else 0
-        async with cast("Context", operation.context).reading.turns.taken(points):
+        context = cast("Context", operation.context)
+        async with context.reading.turns.taken(points) as context.is_heavy:
             yield
 
     @property

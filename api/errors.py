@@ -19,6 +19,7 @@ from typing import Any, Final
 import strawberry
 import structlog
 from graphql import GraphQLError, GraphQLSyntaxError, SourceLocation
+from sqlalchemy.exc import TimeoutError as NoConnectionError
 from strawberry.exceptions import StrawberryInputCoercionError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionContext
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 REFERENCE_BYTES: Final = 5  # ten hex digits: short enough to read out, unique in any log file
 MESSAGE_CHARACTERS_MAX: Final = 500  # graphql-core quotes what it refuses; nobody reads more
+RETRY_AFTER_S: Final = 2
 ERRORS_MAX: Final = 20  # of one answer; the first ones say what is wrong
 
 
@@ -135,7 +137,7 @@ def presented_error(error: GraphQLError) -> dict[str, Any]:
     extensions = dict(error.extensions or {})
     message = error.message
     if extensions.get("code") not in CODES:
-        if refusal := own_fault_of_request(error):
+        if refusal := own_fault_of_request(error) or want_of_room(error):
             message, extensions = refusal.message, dict(refusal.extensions or {})
         else:
             message, extensions = masked(error)
@@ -168,6 +170,14 @@ def own_fault_of_request(error: GraphQLError) -> GraphQLError | None:
     if error.path is None or original.nodes or isinstance(original, GraphQLSyntaxError | StrawberryInputCoercionError):
         return RequestError(error.message)
     return None
+
+
+def want_of_room(error: GraphQLError) -> GraphQLError | None:
+    """Restate that nothing could be read for now; none when it is something else."""
+    if not isinstance(root_of(error), NoConnectionError):
+        return None
+    message = "All connections for reading are taken. Try again in a moment, or ask for less at once."
+    return RequestError(message, Code.RATE_LIMITED, retryAfter=RETRY_AFTER_S)
 
 
 def operation_type_refusal(operation_type: OperationType) -> str:

@@ -25,7 +25,7 @@ import structlog
 from starlette.responses import Response
 from yarl import URL
 
-from api.errors import Code, RequestError
+from api.errors import RETRY_AFTER_S, Code, RequestError
 from api.events import cancel, supervise
 from api.guard import CLIENT, SCHEME, SECRET, SECURE_SCHEMES, SESSION
 from api.origin import client_address
@@ -53,7 +53,6 @@ LOOK_S: Final = 0.1  # how often is looked whether a reader ended, or has starte
 KEPT_S: Final = 30.0  # an idle connection
 KEEP_ALIVE_S: Final = 60  # a reader keeps its end for longer, so that none is closed under a request
 STOP_WAIT_S: Final = 3.0  # nobody waits for an answer any more when readers are ended
-RETRY_AFTER_S: Final = 2
 HOST: Final = "127.0.0.1"
 SECRET_BYTES: Final = 32
 # What a door reads of a request, and what an answer says of itself; anything else is between the client and us.

@@ -3,19 +3,25 @@
 It opens connections that read, and the look at sessions. It has no desk, no numbers, no events and no chores.
 """
 
+import contextlib
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-NICE: Final = 15  # whoever trades goes first, and yet who asks is answered: a thirtieth of a contended core is his
+NICE: Final = 15  # whoever trades goes first; yet who asks has a thirtieth of a core for which both wait
+AUTOGROUP: Final = Path("/proc/self/autogroup")
 SECRET_LINE_MAX: Final = 256
 
 
 def reader(listener: Annotated[int, typer.Argument(help="Descriptor of the socket to listen on.")]) -> None:
     """Answer queries for the process that started this, until it ends."""
     os.nice(NICE)
+    with contextlib.suppress(OSError):
+        # Where Linux shares its time among sessions first, nice counts within one only, and this is one of its own.
+        AUTOGROUP.write_text(str(NICE))
     secret = os.read(sys.stdin.fileno(), SECRET_LINE_MAX).strip()
     from api import supervisor
 

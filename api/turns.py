@@ -31,18 +31,18 @@ class Turns:
         self._waiting = 0
 
     @asynccontextmanager
-    async def taken(self, points: int) -> AsyncIterator[None]:
-        """Wait for one's turn, if a document needs one.
+    async def taken(self, points: int) -> AsyncIterator[bool]:
+        """Wait for one's turn, if a document needs one; yield whether it does.
 
         Raises: RequestError (RATE_LIMITED: too many wait, or for too long).
         """
         if points <= HEAVY_POINTS_MIN:
-            yield
+            yield False
             return
         await self._wait()
         begun = time.thread_time()
         try:
-            yield
+            yield True
         finally:
             rest_s = (time.thread_time() - begun) * REST if self._rests else 0.0
             asyncio.get_running_loop().call_later(rest_s, self._turn.release)

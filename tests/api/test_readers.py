@@ -18,8 +18,9 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from api.cost import COSTS_MAX
+from api.errors import RETRY_AFTER_S
 from api.guard import CLIENT, SECRET, SESSION
-from api.readers import RETRY_AFTER_S, WAIT_S_MAX
+from api.readers import WAIT_S_MAX
 from api.settings import Settings
 from api.supervisor import ORPHAN_WAIT_S
 from domain.people import UserRole
@@ -27,6 +28,10 @@ from tests.watching import following, until_true
 from tests.world import PASSWORD, Api, Served, Trader, serving_apart
 
 HEAVY = "query Q($n: Int = 40) { tickets(first: $n) { nodes { ticketId relatedTickets { ticketId actionType } } } }"
+COUNTED = "aggregateTrades(groupBy: [BUYER], first: 5) { groups { count } }"
+MANY = f"{{ {' '.join(f'a{number}: {COUNTED}' for number in range(16))} }}"
+AT_WORK = """SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'
+  AND application_name = 'carbondesk-analysts'"""
 SOME = "query Q($n: Int!) { tickets(first: $n) { nodes { ticketId } } }"
 OWN = "{ orders(first: 100) { nodes { id user { id } trades(first: 10) { nodes { id price quantity notional } } } } }"
 # The heaviest that an analyst may send and no plan can answer.
@@ -234,6 +239,21 @@ async def test_a_socket_is_told_by_a_reader_what_its_session_may_see(
     async with sender.watching(analyst) as session, following(session, book) as next_event:
         assert "sequence" in await next_event()  # streams stay
     assert await handed_over(served) == before + 4
+
+
+async def test_a_heavy_document_asks_the_database_for_one_thing_at_a_time(
+    api: Api, sender: Api, served: Served, analyst: str
+) -> None:
+    async def asking() -> None:
+        for _ in range(10):
+            assert (await sender.ask(MANY, analyst)).errors == []
+
+    seen, asked = set(), asyncio.create_task(asking())
+    while not asked.done():
+        (row,) = await api.sql(AT_WORK)
+        seen.add(row["count"])
+    await asked
+    assert max(seen) == 1
 
 
 async def test_a_reader_that_is_killed_is_missed_for_a_moment_and_in_clear_words(
