@@ -393,7 +393,9 @@ class Fanout:
 
     def is_shared(self, asked: Asked) -> bool:
         """Tell whether an operation is one whose execution may be shared; what is wrong with it is found by others."""
-        if not any(name in asked.query for name in self.shared) or len(asked.query) > DOCUMENT_CHARACTERS_MAX:
+        if Operation.SUBSCRIPTION.value not in asked.query or len(asked.query) > DOCUMENT_CHARACTERS_MAX:
+            return False
+        if not any(name in asked.query for name in self.shared):
             return False
         try:
             document = self._known(asked.query) or parse(asked.query, **PARSE_OPTIONS)
