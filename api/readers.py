@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 AT_ONCE_MAX: Final = 32  # requests at one reader, of which one heavy document is executed and 16 may wait
 WAITING_MAX: Final = 64  # requests for which no reader is free
 WAIT_S_MAX: Final = 5.0  # for a reader that is free, or that starts
-ANSWER_S_MAX: Final = 45.0  # a turn is waited for 15 s, and a document has several statements
+ANSWER_S_MAX: Final = 120.0  # a turn is waited for 15 s, and 20 root fields ask one after the other, for 5 s each
 CONNECT_S_MAX: Final = 1.0
 PROBE_S_MAX: Final = 5.0  # it has the lowest priority
 LOOK_S: Final = 0.1  # how often is looked whether a reader ended, or has started
