@@ -60,7 +60,8 @@ from domain.money import CertificateType
 from domain.people import Caller
 
 WRITE_CONNECTIONS_MAX = 12
-DESK_CONNECTIONS_MAX = 3  # the desk's and the numbers' own: a flood of logins cannot keep the market waiting
+DESK_CONNECTIONS_MAX = 2  # the desk's own: a flood of logins cannot keep the market waiting
+NUMBER_CONNECTIONS_MAX = 1  # for leases of ticket numbers, without which nobody could even be told that it is busy
 CALLER_CONNECTIONS_MAX = 3  # for the look at sessions: who asks something else waits for no unit of work either
 SPARE_CONNECTIONS_MAX = 2  # for the tickets of those for whom there was no other: they are told soon, and with a ticket
 READ_CONNECTIONS_MAX = 8
@@ -112,7 +113,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             partial(_look, callers, reader),
         )
         await presence.look()
-        numbers = Numbers(desk_pool, client, f"carbondesk:{name}:")
+        numbers = Numbers(pools["numbers"], client, f"carbondesk:{name}:")
         stack.push_async_callback(numbers.stop)
         passwords = auth.Passwords()
         stack.callback(passwords.stop)
@@ -159,6 +160,7 @@ async def _open_pools(stack: contextlib.AsyncExitStack, url: str, role: str) -> 
     sizes = {
         "write": WRITE_CONNECTIONS_MAX,
         "desk": DESK_CONNECTIONS_MAX,
+        "numbers": NUMBER_CONNECTIONS_MAX,
         "spare": SPARE_CONNECTIONS_MAX,
         "callers": CALLER_CONNECTIONS_MAX,
     }

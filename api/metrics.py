@@ -31,6 +31,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import db.clock
 import db.seal
 from api import traces
 from db.meters import REGISTRY
@@ -140,7 +141,7 @@ def refused() -> Response:
 
 async def shown(services: Services, fanout: Fanout, readers: Readers | None) -> Response:
     """Answer with everything."""
-    families = [*_figures(services, fanout), *_reading(readers), *await _sealing(services)]
+    families = [*_figures(services, fanout), *_reading(readers), *await _database(services)]
     now = CollectorRegistry()
     now.register(_Families(families))
     return Response(generate_latest(REGISTRY) + generate_latest(now), headers={"Content-Type": CONTENT_TYPE})
@@ -172,6 +173,7 @@ GAUGES: Final = {
     "pool_used_connections": "Connections in use, by pool.",
     "pool_max_connections": "The most connections there may be, by pool.",
     "database_up": "1 while the database answers.",
+    "database_clock_ahead_seconds": "How far the database's clock is ahead of this process's.",
     "sealed_leaves": "Tickets and voids in the signed tree.",
     "seal_lag_seconds": "Age of the oldest ticket that is not sealed.",
     "seal_stopped": "1 when the sealer found something wrong and stopped.",
@@ -219,16 +221,18 @@ def _reading(readers: Readers | None) -> Iterator[Metric]:
     yield _counter("handed_over_queries", readers.handed_over if readers else 0)
 
 
-async def _sealing(services: Services) -> list[Metric]:
-    """Look at the sealer, through the database."""
+async def _database(services: Services) -> list[Metric]:
+    """Look at the sealer and the clock of the database."""
     try:
         async with asyncio.timeout(LOOK_TIMEOUT_S):
             sealed = await db.seal.state(services.pool)
+            ahead_s = await db.clock.ahead_s(services.pool)
     except Exception as error:  # whatever is wrong: everything else is worth showing
         log.warning("metrics_without_database", error=repr(error))
         return [_gauge("database_up", 0)]
     return [
         _gauge("database_up", 1),
+        _gauge("database_clock_ahead_seconds", ahead_s),
         _gauge("sealed_leaves", sealed["size"]),
         _gauge("seal_lag_seconds", sealed["lag_s"] or 0),
         _gauge("seal_stopped", int(bool(sealed["alarm"]))),

@@ -21,7 +21,7 @@ class StreamState:
 
 @strawberry.type(description="Connections to the database of one kind.")
 class PoolState:
-    name: str = described("What they are for: write, desk, spare, callers, read, analysts or export.")
+    name: str = described("What they are for: write, desk, numbers, spare, callers, read, analysts or export.")
     open_connections: int = described("Connections that are open.")
     used_connections: int = described("Connections in use.")
     max_connections: int = described("The most there may be.")

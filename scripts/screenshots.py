@@ -15,7 +15,8 @@ from uuid import uuid4
 
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
-from bench.dashboard import FLAGS, Client, Desk, running
+from bench.dashboard import Client, Desk, running
+from bench.parts.browser import FLAGS
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "screenshots"
 VIEW: Final[ViewportSize] = {"width": 1280, "height": 800}
@@ -36,7 +37,7 @@ IDS: Final = """{
 def wait_for_decision(desk: Desk) -> str:
     """Let a new trader upload two documents; return his id."""
     client = Client(desk, "ADMIN")
-    email, password = f"{uuid4().hex}@example.com", uuid4().hex
+    email, password = "nora.quist@example.com", uuid4().hex
     person = {"email": email, "name": "Nora Quist", "role": "TRADER", "password": password}
     found = client.ask(CREATE_USER, input=person)["createUser"]["user"]["id"]
     client.token = ""

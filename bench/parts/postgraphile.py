@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+from bench.parts import npm
 from bench.parts.ground import Ground, free_port, wait_ready
 
-PACKAGES = ("node@22", "postgraphile@5.1.5")
-INSTALL_S = 300
+PACKAGE = "postgraphile@5.1.5"
 SERVER = """
 import { createServer } from "node:http";
 import { grafserv } from "postgraphile/grafserv/node";
@@ -34,16 +32,9 @@ server.listen(Number(process.env.PORT), "127.0.0.1");
 
 @contextlib.contextmanager
 def installed() -> Iterator[Path]:
-    """Install it; yield the folder.
-
-    Raises: subprocess.CalledProcessError (no npm, or no registry within reach).
-    """
-    with TemporaryDirectory(prefix="carbondesk-peer-") as folder:
-        home = Path(folder)
-        home.joinpath("package.json").write_text(json.dumps({"private": True, "type": "module"}), encoding="utf-8")
+    """Install it; yield the folder."""
+    with npm.installed(PACKAGE) as home:
         home.joinpath("server.mjs").write_text(SERVER, encoding="utf-8")
-        command = ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", *PACKAGES]
-        subprocess.run(command, cwd=home, check=True, timeout=INSTALL_S, stdout=subprocess.DEVNULL)
         yield home
 
 
@@ -53,9 +44,8 @@ def serving(ground: Ground, home: Path) -> Iterator[int]:
     port = free_port()
     environment = {**os.environ, "DATABASE_URL": ground.database_url, "PORT": str(port), "NODE_ENV": "production",
                    "GRAPHILE_ENV": "production"}  # fmt: skip
-    node = home / "node_modules" / "node" / "bin" / "node"
     with home.joinpath("log").open("wb") as log:
-        process = subprocess.Popen([str(node), "server.mjs"], cwd=home, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen([npm.node_of(home), "server.mjs"], cwd=home, env=environment, stdout=log, stderr=log)
         try:
             wait_ready(process, f"http://127.0.0.1:{port}/graphql?query=%7B__typename%7D")
             yield port

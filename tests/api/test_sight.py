@@ -73,6 +73,7 @@ async def test_metrics_count_orders_batches_commits_and_tickets(api: Api) -> Non
     assert after["carbondesk_desk_queue_commands", ()] == 0
     assert after["carbondesk_pool_max_connections", (("pool", "write"),)] == 12
     assert after["carbondesk_stream_lag_seconds", (("certificate", "CEA"),)] < 10
+    assert abs(after["carbondesk_database_clock_ahead_seconds", ()]) < 10
     assert after["carbondesk_redis_connected", ()] == after["carbondesk_database_up", ()] == 1
     assert after["carbondesk_process_resident_memory_bytes", ()] > 0
 
@@ -115,8 +116,8 @@ def test_without_a_token_only_this_machine_reads_metrics(peer: str | None, is_al
 
 async def test_readiness_says_what_stands_and_what_lags(api: Api, settings: Settings, tmp_path: Path) -> None:
     found = (await get(api, "/readyz")).json()
-    assert {name: found[name] for name in ("status", "database", "schema", "redis", "sealing")} == {
-        "status": "ready", "database": "ok", "schema": "current", "redis": "ok", "sealing": "ok"
+    assert {name: found[name] for name in ("status", "database", "schema", "redis", "sealing", "clock")} == {
+        "status": "ready", "database": "ok", "schema": "current", "redis": "ok", "sealing": "ok", "clock": "ok"
     }  # fmt: skip
     assert set(found["streamLagSeconds"]) == {"CEA", "EUA"} and found["deskQueue"] == 0
     pool = await Pool.open(

@@ -13,7 +13,6 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from api.logins import Login
-from tests.sizes import SIZE
 
 # No sandbox: tests may run as root. The rest keeps Chromium from talking to anybody but the server under test.
 FLAGS: Final = [
@@ -30,15 +29,6 @@ WITHIN: Final = ("data:", "blob:", "chrome-extension://", "chrome://")
 ANSWER_MS_MAX: Final = 10_000  # a first request on two busy cores; what should be quick is measured elsewhere
 
 expect.set_options(timeout=ANSWER_MS_MAX)
-
-
-# They still lean on what others leave in the one market that all share, and so fail now and then: run by
-# `make test-release` until each makes its own.
-collect_ignore = (
-    ["test_shell.py", "test_tickets.py", "test_trading.py"]
-    if SIZE == "ci"
-    else []
-)
 
 
 class LiveServer(Protocol):

@@ -14,6 +14,7 @@ from db import tables
 from db.embedded import Servers
 from tests.db.invariants import assert_invariants
 from tests.db.process import Process, process
+from tests.db.site import superuser_url
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 APPEND_ONLY = [
@@ -396,15 +397,6 @@ async def test_nor_a_superuser_who_plays_replica(servers: Servers, database: str
 
 class _Undo(Exception):
     pass
-
-
-def superuser_url(servers: Servers, database: str) -> str:
-    """Return the URL of the server's superuser, whom the application never uses."""
-    for server in servers._running:
-        if server.name == "postgres":
-            parts = urlsplit(database)
-            return f"postgresql://postgres:{server.passwords.postgres}@{parts.hostname}:{parts.port}{parts.path}"
-    raise AssertionError("no PostgreSQL here")
 
 
 # -------------------------------------------------------------------------------------------------------------- rights

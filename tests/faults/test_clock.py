@@ -6,6 +6,7 @@ Only the servers' clocks are moved, by libfaketime: whatever is stored has its t
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -90,6 +91,24 @@ async def test_numbers_are_of_the_year_they_were_drawn_in_whichever_way_the_cloc
     with capsys.disabled():
         told = " and ".join(f"{row['tickets']:,} tickets of {row['year']}" for row in years)
         print(f"\n[end of the year, and an hour back and forth: {told}; {said}]", end=" ")  # noqa: T201
+
+
+async def test_a_clock_that_jumped_raises_the_alarm(market: Market, clock: Clock) -> None:
+    url = market.served[0].url.removesuffix("/graphql")
+    for days in (400, -366):
+        clock.set(datetime.now(UTC) + timedelta(days=days))
+        async with market.session.get(f"{url}/readyz") as response:
+            said = await response.json()
+        apart = re.fullmatch(r"apart: the database's is ([+-]\d+) s ahead", said["clock"])
+        assert response.status == 200 and apart and round(int(apart[1]) / 86_400) == days, said
+        async with market.session.get(f"{url}/metrics") as response:
+            text = await response.text()
+        (ahead_s,) = re.findall(r"^carbondesk_database_clock_ahead_seconds (\S+)$", text, re.MULTILINE)
+        assert round(float(ahead_s) / 86_400) == days
+    clock.set(datetime.now(UTC))
+    async with market.session.get(f"{url}/readyz") as response:
+        assert (await response.json())["clock"] == "ok"
+    clock.set(MIDNIGHT)
 
 
 async def test_sessions_end_by_the_clock_of_the_database(market: Market, clock: Clock) -> None:

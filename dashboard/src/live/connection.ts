@@ -10,6 +10,7 @@ const PONG_MS = 5_000
 const IDLE_CLOSE_MS = 10_000 // a change of page must not cost a handshake
 const BACKOFF_FIRST_MS = 500
 const BACKOFF_MAX_MS = 15_000
+const REACH_MS_MAX = 2_000 // how long a press of a button waits for a socket that is coming back
 const OFFLINE_AFTER_MS = 10_000 // until then a restart of the server is only "Reconnecting"
 
 const CLOSE_NORMAL = 1000
@@ -127,11 +128,34 @@ export class Connection extends Store<ConnectionState> {
     for (const start of [...this.#waiting]) start()
   }
 
+  /** Tell whether there is a connection; one that is down is tried at once and awaited for a moment. */
+  async reaches(): Promise<boolean> {
+    if (!this.#isDown()) return true
+    this.retryNow()
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(end, REACH_MS_MAX)
+      const stop = this.subscribe(() => {
+        if (!this.#isDown()) end()
+      })
+      function end(): void {
+        clearTimeout(timer)
+        stop()
+        resolve()
+      }
+    })
+    return !this.#isDown()
+  }
+
   /** Open a new socket, because who asks has changed. */
   renew(): void {
     this.#attempt = 0
     this.#client.terminate()
     this.retryNow()
+  }
+
+  #isDown(): boolean {
+    const { phase } = this.read()
+    return phase === 'offline' || phase === 'reconnecting'
   }
 
   #retryLater(start: () => void): void {

@@ -33,6 +33,11 @@ export class Store<T> {
   protected unwatched(): void {}
 }
 
+/** Read a part of a store in a component, which is drawn again only when that part is another one. */
+export function usePart<T, Part>(store: Pick<Store<T>, 'read' | 'subscribe'>, part: (value: T) => Part): Part {
+  return useSyncExternalStore(store.subscribe, () => part(store.read()))
+}
+
 /** Read a store in a component. */
 export function useStore<T>(store: Pick<Store<T>, 'read' | 'subscribe'>): T {
   return useSyncExternalStore(store.subscribe, store.read)

@@ -95,7 +95,7 @@ export function LoggingOverviewPage() {
           line={stats?.actionsOverTime.map((bar) => bar.successCount + bar.failedCount)} to="/logging/tickets" search={search} />
         <Card title="Success" value={stats && formatPercent(stats.successRate)} change={past && stats && (past.totalActions === 0 ? 'none before' : points(stats.successRate, past.successRate))}
           line={stats?.actionsOverTime.map((bar) => bar.successCount)} to="/logging/tickets" search={{ ...search, status: 'SUCCESS' }} />
-        <Card title="Failed" value={stats && formatCount(stats.failedCount)} change={past && stats && relative(stats.failedCount, past.failedCount)} tone="fail"
+        <Card title="Failed" value={stats && formatCount(stats.failedCount)} change={past && stats && relative(stats.failedCount, past.failedCount)} tone={stats && stats.failedCount > 0 ? 'fail' : undefined}
           line={stats?.actionsOverTime.map((bar) => bar.failedCount)} to="/logging/failed" search={search} />
         <Card title="Write p95" value={stats && (stats.durationP95Ms == null ? NOTHING : `${formatDuration(stats.durationP95Ms)} ms`)}
           change={past?.durationP95Ms == null || stats?.durationP95Ms == null ? undefined : relative(stats.durationP95Ms, past.durationP95Ms)} to="/logging/tickets" search={search} />
@@ -119,7 +119,7 @@ interface CardProps {
   value: string | undefined
   change: string | undefined
   line?: readonly number[] | undefined
-  tone?: 'fail'
+  tone?: 'fail' | undefined
   to: '/logging/tickets' | '/logging/failed'
   search: Search
 }

@@ -150,7 +150,7 @@ function columnsOf(balances: ReadonlyMap<string, Balance>, actions: Actions | un
         numeric: true,
         width: 96,
         card: figure === 'available' ? 'line' : 'none',
-        ...(asset === 'EUR' && figure !== 'available' && { from: 'widest' as const }),
+        ...((asset === 'EUR' ? figure !== 'available' : figure === 'total') && { from: 'widest' as const }),
         cell: (maker) => {
           const balance = balances.get(balanceKey(maker.user?.id ?? '', asset)) ?? maker.balances.find((known) => known.asset === asset)
           return formatAmount(balance?.[figure] ?? '0', asset)

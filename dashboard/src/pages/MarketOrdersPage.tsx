@@ -1,12 +1,11 @@
 import { Button } from '@mantine/core'
 import { getRouteApi } from '@tanstack/react-router'
-import { useCallback, useMemo, useRef } from 'react'
+import { lazy, Suspense, useCallback, useMemo, useRef } from 'react'
 import { can } from '../can'
 import { useKeys } from '../keyboard'
 import { readBookSearch, writeStatuses, type BookSearch, type BookState, type OrderStatus } from '../marketPaths'
 import { BookPanel } from '../parts/BookPanel'
 import { DepthPanel } from '../parts/DepthPanel'
-import { MakerOrders } from '../parts/MakerOrders'
 import type { OrderFormHandle } from '../parts/OrderForm'
 import { SellForm } from '../parts/SellForm'
 import { TradesTape } from '../parts/TradesTape'
@@ -14,13 +13,16 @@ import { useBookKeys } from '../parts/useBookKeys'
 import { byLevel, useLook, useMarket } from '../parts/useMarket'
 import { openOnly, useOrders } from '../parts/useOrders'
 import { usePerson } from '../parts/usePerson'
-import { WatchView } from '../parts/WatchView'
 import { Icon } from '../ui/icons'
 import { ButtonLink } from '../ui/links'
 import { IgnoredNote } from '../ui/Notes'
 import { Page, Panel } from '../ui/Page'
 import { StateMark } from '../ui/Status'
 import styles from './MarketOrdersPage.module.css'
+
+// Neither is waited for by the book: one stands below it, the other is asked for.
+const MakerOrders = lazy(async () => ({ default: (await import('../parts/MakerOrders')).MakerOrders }))
+const WatchView = lazy(async () => ({ default: (await import('../parts/WatchView')).WatchView }))
 
 const route = getRouteApi('/desk/market-orders')
 
@@ -37,7 +39,13 @@ export function MarketOrdersPage() {
     [go],
   )
   useKeys('Order book', [{ keys: 'w', does: state.isWatching ? 'Leave the watcher' : 'Watch both books', run: () => watch(!state.isWatching) }])
-  if (state.isWatching) return <WatchView state={state} leave={() => watch(false)} />
+  if (state.isWatching) {
+    return (
+      <Suspense>
+        <WatchView state={state} leave={() => watch(false)} />
+      </Suspense>
+    )
+  }
   return <MarketDesk state={state} go={go} watch={() => watch(true)} />
 }
 
@@ -52,7 +60,7 @@ function MarketDesk({ state, go, watch }: DeskProps) {
   const role = usePerson()?.role
   const writes = can(role, 'desk.write')
   const seesMakers = can(role, 'makers.read')
-  const { view, feed, trades, certificate } = useMarket(certificateType)
+  const { feed, trades, certificate } = useMarket(certificateType)
   const [look, change] = useLook(state, go)
   const form = useRef<OrderFormHandle>(null)
   const filter = useMemo(
@@ -89,7 +97,6 @@ function MarketDesk({ state, go, watch }: DeskProps) {
           <BookPanel
             look={look}
             change={change}
-            view={view}
             feed={feed}
             certificate={certificate}
             mine={mine}
@@ -103,13 +110,13 @@ function MarketDesk({ state, go, watch }: DeskProps) {
               )
             }
           />
-          {look.rows === 10 && <DepthPanel book={view.book} certificate={certificate} />}
+          {look.rows === 10 && <DepthPanel feed={feed} certificate={certificate} />}
         </div>
         <div className={styles.side}>
           {writes && (
             <SellForm
               ref={form}
-              view={view}
+              feed={feed}
               certificate={certificate}
               makerId={makerId}
               changeMaker={setMaker}
@@ -120,10 +127,12 @@ function MarketDesk({ state, go, watch }: DeskProps) {
             <h2 className={styles.title}>Recent trades</h2>
             <TradesTape view={trades} label={`Recent trades in ${certificateType}`} shown={30} />
           </Panel>
-          {look.rows === 20 && <DepthPanel book={view.book} certificate={certificate} />}
+          {look.rows === 20 && <DepthPanel feed={feed} certificate={certificate} />}
         </div>
       </div>
-      {seesMakers && <MakerOrders makerId={makerId} statuses={statuses} changeMaker={setMaker} changeStatuses={setStatuses} writes={writes} />}
+      <Suspense>
+        {seesMakers && <MakerOrders makerId={makerId} statuses={statuses} changeMaker={setMaker} changeStatuses={setStatuses} writes={writes} />}
+      </Suspense>
     </Page>
   )
 }

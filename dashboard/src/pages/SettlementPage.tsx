@@ -128,12 +128,12 @@ export function SettlementPage() {
 function columnsOf(zone: Zone): Column<TradeEntry>[] {
   return [
     {
-      id: 'time', header: `Made ${zone === 'utc' ? 'UTC' : 'local'}`, isRowHeader: true, card: 'title', width: 245,
+      id: 'time', header: `Made ${zone === 'utc' ? 'UTC' : 'local'}`, isRowHeader: true, card: 'title', width: 242,
       cell: ({ executedAt }) => formatInstant(executedAt, zone),
     },
-    { id: 'certificate', header: 'Cert', card: 'mark', width: 70, cell: ({ certificateType }) => certificateType },
-    { id: 'quantity', header: 'Quantity', numeric: true, width: 95, cell: ({ quantity }) => formatQuantity(quantity) },
-    { id: 'price', header: 'Price', numeric: true, width: 85, cell: ({ price }) => formatPrice(price) },
+    { id: 'certificate', header: 'Cert', card: 'mark', width: 56, cell: ({ certificateType }) => certificateType },
+    { id: 'quantity', header: 'Quantity', numeric: true, width: 84, cell: ({ quantity }) => formatQuantity(quantity) },
+    { id: 'price', header: 'Price', numeric: true, width: 74, cell: ({ price }) => formatPrice(price) },
     { id: 'notional', header: 'EUR', numeric: true, from: 'widest', width: 125, cell: ({ notional }) => formatAmount(notional, 'EUR') },
     { id: 'buyer', header: 'Buyer', from: 'wide', cell: ({ buyer }) => buyer?.name },
     { id: 'seller', header: 'Seller', cell: ({ marketMaker, seller }) => marketMaker?.name ?? seller?.name },
@@ -142,6 +142,6 @@ function columnsOf(zone: Zone): Column<TradeEntry>[] {
       cell: ({ status }) => <StateMark tone={status === 'SETTLED' ? 'ok' : 'warn'}>{words(status)}</StateMark>,
     },
     { id: 'reference', header: 'Registry reference', from: 'wide', cell: ({ registryReference }) => registryReference },
-    { id: 'ticket', header: 'Ticket', width: 160, cell: ({ ticketId }) => ticketId && <TicketLink id={ticketId} /> },
+    { id: 'ticket', header: 'Ticket', width: 146, cell: ({ ticketId }) => ticketId && <TicketLink id={ticketId} /> },
   ]
 }

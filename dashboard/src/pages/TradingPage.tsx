@@ -4,6 +4,7 @@ import { useCallback, useEffect, useMemo, useRef, type Ref } from 'react'
 import { useAnswer } from '../client'
 import { formatPrice, formatQuantity } from '../format'
 import { balanceKey, type Balance } from '../live/balances'
+import type { BookFeed } from '../live/book'
 import {
   ACCOUNT_TABS, ASSETS, OPEN_STATUSES, ORDER_STATUSES, readAccountSearch, readBookSearch, writeStatuses,
   type AccountSearch, type AccountState, type BookSearch, type BookState, type OrderStatus,
@@ -104,7 +105,7 @@ interface DeskProps {
 
 function TradeDesk({ state, go, account, balances }: DeskProps) {
   const { certificateType, statuses } = state
-  const { view, feed, trades, certificate } = useMarket(certificateType)
+  const { feed, trades, certificate } = useMarket(certificateType)
   const [look, change] = useLook(state, go)
   const form = useRef<OrderFormHandle>(null)
   const [open, openFeed] = useOrders(useMemo(() => openOnly({ certificateType }), [certificateType]), true)
@@ -130,7 +131,6 @@ function TradeDesk({ state, go, account, balances }: DeskProps) {
         <BookPanel
           look={look}
           change={change}
-          view={view}
           feed={feed}
           certificate={certificate}
           mine={mine}
@@ -138,7 +138,7 @@ function TradeDesk({ state, go, account, balances }: DeskProps) {
           choose={({ price, total, whole }) => form.current?.fill(price, whole ? total : undefined)}
         />
         <div className={styles.side}>
-          <TradeForm formRef={form} view={view} certificate={certificate} account={account} balances={balances} took={took} cancel={cancel} />
+          <TradeForm formRef={form} feed={feed} certificate={certificate} account={account} balances={balances} took={took} cancel={cancel} />
           <Panel label="Recent trades" className={styles.panel}>
             <h2 className={styles.title}>Recent trades</h2>
             <TradesTape view={trades} label={`Recent trades in ${certificateType}`} shown={30} />
@@ -160,7 +160,7 @@ function TradeDesk({ state, go, account, balances }: DeskProps) {
 
 interface FormProps {
   formRef: Ref<OrderFormHandle>
-  view: ReturnType<typeof useMarket>['view']
+  feed: BookFeed
   certificate: Certificate | undefined
   account: Account | undefined
   balances: ReadonlyMap<string, Balance>
@@ -168,7 +168,7 @@ interface FormProps {
   cancel: (order: OrderEntry) => Promise<void>
 }
 
-function TradeForm({ formRef, view, certificate, account, balances, took, cancel }: FormProps) {
+function TradeForm({ formRef, feed, certificate, account, balances, took, cancel }: FormProps) {
   const { submit, ...attempt } = useSubmit({
     document: PlaceOrder,
     field: 'placeOrder',
@@ -207,7 +207,7 @@ function TradeForm({ formRef, view, certificate, account, balances, took, cancel
       ref={formRef}
       title="Order"
       certificate={certificate}
-      view={view}
+      feed={feed}
       sides={SIDES}
       balanceOf={(asset) => balanceOf(balances, account?.id, asset) ?? account?.balances.find((known) => known.asset === asset)}
       submit={place}

@@ -115,7 +115,7 @@ function Choice<Value extends string>({ label, any, values, value, names, change
     <Select
       aria-label={label}
       placeholder={any}
-      w={170}
+      w={184}
       clearable
       clearButtonProps={{ 'aria-label': `Any ${label.toLowerCase()}` }}
       data={values.map((one) => ({ value: one, label: names?.[one] ?? words(one) }))}
@@ -133,7 +133,7 @@ function columnsOf(zone: Zone): Column<UserEntry>[] {
         <route.Link search={(old: UsersSearch) => ({ ...old, user: id })} resetScroll={false} preload={false}>{name}</route.Link>
       ),
     },
-    { id: 'email', header: 'Email', card: 'whole', cell: ({ email }) => email },
+    { id: 'email', header: 'Email', card: 'whole', width: 240, cell: ({ email }) => email },
     { id: 'role', header: 'Role', card: 'start', width: 140, cell: ({ role }) => words(role) },
     { id: 'active', header: 'State', card: 'mark', width: 120, cell: ({ isActive }) => <ActiveMark isActive={isActive} /> },
     { id: 'kyc', header: 'Identity check', card: 'end', width: 150, cell: ({ kycStatus }) => <KycMark status={kycStatus} /> },

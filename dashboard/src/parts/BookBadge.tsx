@@ -1,9 +1,10 @@
-import { Button, Popover, UnstyledButton } from '@mantine/core'
+import { Button, Popover, UnstyledButton, VisuallyHidden } from '@mantine/core'
 import { useEffect, useRef, useState } from 'react'
 import { formatAge, formatCount, formatInstant, NOTHING } from '../format'
-import type { BookPhase, BookView } from '../live/book'
+import type { BookFeed, BookPhase } from '../live/book'
 import { useNow } from '../live/clock'
 import { notices } from '../live/notices'
+import { usePart, useStore } from '../live/store'
 import { useZone } from '../preferences'
 import { StateMark, type Tone } from '../ui/Status'
 import styles from './BookBadge.module.css'
@@ -20,31 +21,45 @@ const MARKS: Record<BookPhase, { tone: Tone; word: string }> = {
 }
 
 /** Say how true and how old the book on the screen is; pressed, say why. */
-export function BookBadge({ view, isPaused, name }: { view: BookView; isPaused: boolean; name: string }) {
-  const now = useNow()
-  const { tone, word } = isPaused && view.phase === 'live' ? { tone: 'quiet' as const, word: 'Paused' } : MARKS[view.phase]
+export function BookBadge({ feed, isPaused, name }: { feed: BookFeed; isPaused: boolean; name: string }) {
+  const phase = usePart(feed, (view) => view.phase)
+  const { tone, word } = isPaused && phase === 'live' ? { tone: 'quiet' as const, word: 'Paused' } : MARKS[phase]
   return (
     <Popover position="bottom-end" width={300} trapFocus returnFocus withRoles={false} shadow="md">
       {/* Only the word is announced: figures that change each second would never let a screen reader finish. */}
       <span role="status" aria-label={`Book: ${word}`}>
         <Popover.Target>
-          <UnstyledButton className={styles.badge} aria-label={`${name}: ${word}. Show how the feed is`}>
+          <UnstyledButton className={styles.badge}>
             <StateMark tone={tone}>
+              <VisuallyHidden>{name}: </VisuallyHidden>
               {word}
-              {view.book && ` · seq ${formatCount(view.book.sequence)}`}
-              {view.phase !== 'live' && view.freshAt !== null && ` · ${formatAge(now - view.freshAt)}`}
+              <Position feed={feed} />
+              <VisuallyHidden>. Show how the feed is</VisuallyHidden>
             </StateMark>
           </UnstyledButton>
         </Popover.Target>
       </span>
       <Popover.Dropdown role="dialog" aria-label="Feed">
-        <Diagnostics view={view} now={now} name={name} />
+        <Diagnostics feed={feed} name={name} />
       </Popover.Dropdown>
     </Popover>
   )
 }
 
-function Diagnostics({ view, now, name }: { view: BookView; now: number; name: string }) {
+function Position({ feed }: { feed: BookFeed }) {
+  const { phase, book, freshAt } = useStore(feed)
+  const now = useNow()
+  return (
+    <span aria-hidden="true">
+      {book && ` · seq ${formatCount(book.sequence)}`}
+      {phase !== 'live' && freshAt !== null && ` · ${formatAge(now - freshAt)}`}
+    </span>
+  )
+}
+
+function Diagnostics({ feed, name }: { feed: BookFeed; name: string }) {
+  const view = useStore(feed)
+  const now = useNow()
   const zone = useZone()
   const rate = useRate(view.events, now)
   const facts: readonly [string, string][] = [

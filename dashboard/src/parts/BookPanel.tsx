@@ -3,6 +3,7 @@ import type { ReactNode } from 'react'
 import { product } from '../decimal'
 import { formatPrice } from '../format'
 import type { BookFeed, BookView } from '../live/book'
+import { usePart } from '../live/store'
 import { BOOK_ROWS, GROUPS } from '../marketPaths'
 import { CERTIFICATE_TYPES, type CertificateType } from '../paths'
 import { Icon } from '../ui/icons'
@@ -25,7 +26,6 @@ export interface BookLook {
 interface Props {
   look: BookLook
   change: (part: Partial<BookLook>) => void
-  view: BookView
   feed: BookFeed
   certificate: Certificate | undefined
   mine: ReadonlyMap<string, readonly OrderEntry[]>
@@ -36,12 +36,13 @@ interface Props {
 }
 
 /** Show one live book with what chooses and steers it. */
-export function BookPanel({ look, change, view, feed, certificate, mine, trades, choose, first }: Props) {
+export function BookPanel({ look, change, feed, certificate, mine, trades, choose, first }: Props) {
   const { certificateType, rows, cumulative, isPaused } = look
+  const isEmpty = usePart(feed, ({ phase, book }) => phase === 'live' && book !== null && book.bids.length === 0 && book.asks.length === 0)
+  const problem = usePart(feed, problemOfFeed)
   const tick = certificate?.tickSize ?? '0.01'
   const step = look.group ?? tick
   const steps = GROUPS.map((ticks) => trimmedPrice(product(tick, String(ticks))))
-  const isEmpty = view.book !== null && view.book.bids.length === 0 && view.book.asks.length === 0 && view.phase === 'live'
   const label = `${certificateType} order book`
   return (
     <Panel className={styles.panel}>
@@ -55,7 +56,7 @@ export function BookPanel({ look, change, view, feed, certificate, mine, trades,
         />
         <Select
           size="xs"
-          w={92}
+          w={80}
           aria-label="Group prices by"
           data={[...new Set([...steps, trimmedPrice(step)])].map((value) => ({ value, label: formatPrice(value) }))}
           value={trimmedPrice(step)}
@@ -65,7 +66,7 @@ export function BookPanel({ look, change, view, feed, certificate, mine, trades,
         <SegmentedControl
           aria-label="Levels on each side"
           size="xs"
-          data={BOOK_ROWS.map((count) => ({ value: String(count), label: `${count} rows` }))}
+          data={BOOK_ROWS.map((count, index) => ({ value: String(count), label: index < BOOK_ROWS.length - 1 ? String(count) : `${count} rows` }))}
           value={String(rows)}
           onChange={(value) => change({ rows: value === '10' ? 10 : 20 })}
         />
@@ -82,16 +83,14 @@ export function BookPanel({ look, change, view, feed, certificate, mine, trades,
         >
           {isPaused ? 'Go on' : 'Pause'}
         </Button>
-        <span className={styles.space} />
-        <BookBadge view={view} isPaused={isPaused} name={label} />
+        <BookBadge feed={feed} isPaused={isPaused} name={label} />
       </div>
-      {view.isUnstable && view.problem && <ProblemNote problem={view.problem} />}
-      {view.problem && !view.isUnstable && view.book === null && !isLoading(view) && <ProblemNote problem={view.problem} />}
+      {problem && <ProblemNote problem={problem} />}
       {isEmpty && <EmptyNote title={`No orders yet for ${certificateType}`}>{first}</EmptyNote>}
       {!isEmpty && (
         <Ladder
           key={certificateType}
-          view={view}
+          feed={feed}
           rows={rows}
           step={step}
           cumulative={cumulative}
@@ -103,6 +102,11 @@ export function BookPanel({ look, change, view, feed, certificate, mine, trades,
       )}
     </Panel>
   )
+}
+
+// What is to be said of it: that too much gets lost, or why there is no book at all.
+function problemOfFeed(view: BookView): BookView['problem'] {
+  return view.isUnstable || (view.book === null && !isLoading(view)) ? view.problem : null
 }
 
 function trimmedPrice(price: string): string {

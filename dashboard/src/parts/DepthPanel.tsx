@@ -1,12 +1,14 @@
 import { formatEur, formatQuantity } from '../format'
-import type { Book } from '../live/book'
+import type { BookFeed } from '../live/book'
+import { usePart } from '../live/store'
 import { Panel } from '../ui/Page'
 import { DepthChart } from './DepthChart'
 import styles from './DepthPanel.module.css'
 import type { Certificate } from './marketDocuments'
 
 /** Draw the depth of a book beside the rules of its certificate. */
-export function DepthPanel({ book, certificate }: { book: Book | null; certificate: Certificate | undefined }) {
+export function DepthPanel({ feed, certificate }: { feed: BookFeed; certificate: Certificate | undefined }) {
+  const book = usePart(feed, (view) => view.book)
   return (
     <Panel label="Depth and rules" className={styles.panel}>
       <h2 className={styles.title}>{certificate?.name ?? 'Depth'}</h2>

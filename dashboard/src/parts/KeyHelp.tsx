@@ -1,5 +1,5 @@
 import { Kbd, Modal, Switch } from '@mantine/core'
-import { keyboard, keysForPeople } from '../keyboard'
+import { keyboard, keysForPeople, type Binding, type KeyboardState } from '../keyboard'
 import { useStore } from '../live/store'
 import styles from './KeyHelp.module.css'
 
@@ -16,7 +16,7 @@ export default function KeyHelp({ close }: { close: () => void }) {
         onChange={(event) => keyboard.setSingleKeys(event.currentTarget.checked)}
       />
       <div className={styles.groups} data-off={!singleKeys || undefined}>
-        {groups.filter(({ bindings }) => bindings.length > 0).map(({ title, bindings }) => (
+        {byTitle(groups).map(([title, bindings]) => (
           <section key={title} aria-label={title}>
             <h3 className={styles.title}>{title}</h3>
             <dl className={styles.keys}>
@@ -36,4 +36,13 @@ export default function KeyHelp({ close }: { close: () => void }) {
       </div>
     </Modal>
   )
+}
+
+// Several parts of a page may bind keys under one heading.
+function byTitle(groups: KeyboardState['groups']): [string, Binding[]][] {
+  const found = new Map<string, Binding[]>()
+  for (const { title, bindings } of groups) {
+    if (bindings.length > 0) found.set(title, [...(found.get(title) ?? []), ...bindings])
+  }
+  return [...found]
 }

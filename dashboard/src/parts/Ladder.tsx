@@ -2,8 +2,9 @@ import { VisuallyHidden } from '@mantine/core'
 import { memo, useCallback, useMemo, useRef, useState, type CSSProperties, type KeyboardEvent } from 'react'
 import { middle, ratio, unitsOf } from '../decimal'
 import { formatCount, formatEur, formatPercent, formatPrice, formatQuantity } from '../format'
-import type { Book, BookView, Flash } from '../live/book'
+import type { Book, BookFeed, BookView, Flash } from '../live/book'
 import { levelKey, matchOf, rungsOf, type Rung, type Side } from '../live/levels'
+import { useStore } from '../live/store'
 import styles from './Ladder.module.css'
 import { MineMark } from './MineMark'
 import type { OrderEntry, TradeEntry } from './marketDocuments'
@@ -18,7 +19,7 @@ export interface Chosen {
 }
 
 interface Props {
-  view: BookView
+  feed: BookFeed
   /** Slots on each side; always that many, so that nothing moves but the figures. */
   rows: number
   /** Width of a row in EUR. */
@@ -41,11 +42,12 @@ const NOBODY: readonly OrderEntry[] = []
 const TOUCH: Place = { side: 'ask', slot: 0 }
 
 /** Show a book as a ladder: asks above, bids below, the spread fixed in the middle. */
-export function Ladder({ view, rows, step, cumulative, mine, trades, label, choose }: Props) {
+export function Ladder({ feed, rows, step, cumulative, mine, trades, label, choose }: Props) {
   const table = useRef<HTMLTableElement>(null)
   const [active, setActive] = useState<Place>(TOUCH)
   const [pointed, setPointed] = useState<Place>()
 
+  const view = useStore(feed)
   const { book } = view
   const asks = useMemo(() => (book ? rungsOf(book, 'ask', step, rows) : []), [book, step, rows])
   const bids = useMemo(() => (book ? rungsOf(book, 'bid', step, rows) : []), [book, step, rows])
@@ -133,7 +135,7 @@ function Slots({ side, rungs, rows, deepest, cumulative, flashes, mine, active, 
     <tbody data-side={side}>
       {slots.map((slot) => {
         const rung = rungs[slot]
-        const own = rung ? rung.prices.flatMap((price) => mine.get(levelKey(side, price)) ?? NOBODY) : NOBODY
+        const own = rung ? ownAt(side, rung, mine) : NOBODY
         return (
           <Row
             key={slot}
@@ -146,7 +148,7 @@ function Slots({ side, rungs, rows, deepest, cumulative, flashes, mine, active, 
             isLarge={rung?.isLarge ?? false}
             depth={rung ? ratio(cumulative ? rung.total : rung.quantity, deepest) : 0}
             flash={rung && newestFlash(side, rung, flashes)}
-            own={own.length > 0 ? own : NOBODY}
+            own={own}
             isActive={active.side === side && active.slot === slot}
             isWithin={slot <= pointed}
             choose={choose}
@@ -297,6 +299,15 @@ function Bracket({ book, place, rungs }: { book: Book | null; place: Place | und
 /** Say whether there is no book yet, but one is on its way. */
 export function isLoading({ phase, book }: BookView): boolean {
   return book === null && (phase === 'idle' || phase === 'connecting' || phase === 'snapshot')
+}
+
+// Of a single price always the same list, so that its row is not drawn again for nothing.
+function ownAt(side: Side, { prices }: Rung, mine: Props['mine']): readonly OrderEntry[] {
+  const lists = prices.flatMap((price) => {
+    const own = mine.get(levelKey(side, price))
+    return own ? [own] : []
+  })
+  return lists.length > 1 ? lists.flat() : (lists[0] ?? NOBODY)
 }
 
 // The row that the Tab key comes to: where one was, or the touch when nothing is there any more.

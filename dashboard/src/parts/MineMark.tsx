@@ -17,11 +17,12 @@ export function MineMark({ orders }: { orders: readonly OrderEntry[] }) {
           type="button"
           className={styles.own}
           tabIndex={-1}
-          aria-label={`Mine: ${quantity} in ${orders.length} ${orders.length === 1 ? 'order' : 'orders'}`}
+          aria-label={`Mine: ${formatQuantity(quantity)} in ${orders.length} ${orders.length === 1 ? 'order' : 'orders'}`}
           title={orders.map((order) => `${order.marketMaker?.name ?? 'Mine'} ${order.remainingQuantity}`).join('\n')}
           onClick={() => setOpened((open) => !open)}
         >
-          ◆{formatQuantity(quantity)}
+          <span aria-hidden="true">◆</span>
+          {formatQuantity(quantity)}
         </button>
       </Popover.Target>
       <Popover.Dropdown role="dialog" aria-label="Orders at this level">

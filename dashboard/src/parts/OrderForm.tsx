@@ -2,9 +2,9 @@ import { Button, Checkbox, SegmentedControl, VisuallyHidden } from '@mantine/cor
 import { useEffect, useImperativeHandle, useRef, useState, type ReactNode, type Ref, type SubmitEvent } from 'react'
 import { readDecimal, sum, unitsOf } from '../decimal'
 import { formatAge, formatAmount, formatEur, formatPrice, formatQuantity, type Asset } from '../format'
-import type { BookView } from '../live/book'
+import type { BookFeed } from '../live/book'
 import { useNow } from '../live/clock'
-import { useStore } from '../live/store'
+import { usePart, useStore } from '../live/store'
 import { checkOrder, shareOfAvailable, type OrderDraft, type OrderReport } from '../orderCheck'
 import { DecimalField } from '../ui/DecimalField'
 import { FormFailure } from '../ui/FormFailure'
@@ -31,7 +31,7 @@ interface Props {
   ref: Ref<OrderFormHandle>
   title: string
   certificate: Certificate | undefined
-  view: BookView
+  feed: BookFeed
   /** Sides that this person may take. */
   sides: readonly OrderDraft['side'][]
   /** Of the holder the order is for, by asset. */
@@ -49,7 +49,7 @@ interface Props {
 
 /** Write an order beside the book it goes into. Nothing but its button sends it. */
 export function OrderForm(props: Props) {
-  const { ref, title, certificate, view, sides, balanceOf, holder, holderError, busy, checking, failure, errorOf, disabled } = props
+  const { ref, title, certificate, feed, sides, balanceOf, holder, holderError, busy, checking, failure, errorOf, disabled } = props
   const draft = { ...useStore(orderDraft), ...(sides.length === 1 && { side: sides[0] ?? 'SELL' }) }
   const { side, kind } = draft
   const now = useNow()
@@ -65,15 +65,20 @@ export function OrderForm(props: Props) {
   const certificateType = certificate?.certificateType ?? 'CEA'
   const reservedAsset: Asset = side === 'SELL' ? certificateType : 'EUR'
   const balance = balanceOf(reservedAsset)
+  // Of a book that changes all the time, only what the form says something about draws it again.
+  const needsLevels = draft.quantity !== '' || (side === 'BUY' && kind === 'MARKET')
+  const levels = usePart(feed, ({ book }) => (needsLevels ? (book ?? undefined) : undefined))
+  const touch = usePart(feed, ({ book }) => (side === 'SELL' ? book?.bestAsk : book?.bestBid))
+  const oldSince = usePart(feed, ({ phase, freshAt }) => (phase === 'live' ? null : freshAt))
   const world = {
     certificateType,
     tickSize: certificate?.tickSize ?? '0.01',
     lotSize: certificate?.lotSize ?? '1',
-    levels: view.book ?? undefined,
+    levels,
     balance,
   }
   const report = checkOrder(draft, world)
-  const staleMs = view.phase === 'live' || view.freshAt === null ? undefined : Math.max(0, now - view.freshAt)
+  const staleMs = oldSince === null ? undefined : Math.max(0, now - oldSince)
   const warnings = staleMs === undefined ? report.warnings : [...report.warnings, STALE]
   // The book moves while one reads: what was agreed to are these warnings, whatever their figures are now.
   const warningKey = warnings.map((warning) => warning.replace(FIGURES, '#')).join('\n')
@@ -127,10 +132,12 @@ export function OrderForm(props: Props) {
     },
     focus: () => (priceInput.current ?? quantityInput.current)?.focus(),
     nudge: (ticks) => nudge(ticks > 0 ? world.tickSize : `-${world.tickSize}`),
-    say: () => setSpoken(`Best bid ${view.book?.bestBid ?? 'none'}, best ask ${view.book?.bestAsk ?? 'none'}`),
+    say: () => {
+      const { book } = feed.read()
+      setSpoken(`Best bid ${book?.bestBid ?? 'none'}, best ask ${book?.bestAsk ?? 'none'}`)
+    },
   }))
 
-  const touch = side === 'SELL' ? view.book?.bestAsk : view.book?.bestBid
   return (
     <Panel label={title} className={styles.panel}>
       <h2 className={styles.title}>{title}</h2>

@@ -145,20 +145,20 @@ export function OrdersPanel(props: Props) {
 
 function columnsOf(zone: 'utc' | 'local', whose: Props['whose'], cancel: Props['cancel']): readonly Column<OrderEntry>[] {
   return [
-    { id: 'time', header: zone === 'utc' ? 'Time UTC' : 'Time', width: 226, card: 'start', cell: ({ createdAt }) => formatInstant(createdAt, zone) },
+    { id: 'time', header: zone === 'utc' ? 'Time UTC' : 'Time', width: 216, card: 'start', cell: ({ createdAt }) => formatInstant(createdAt, zone) },
     ...(whose === 'maker'
       ? [{ id: 'maker', header: 'Market maker', card: 'title', isRowHeader: true, cell: ({ marketMaker }: OrderEntry) => marketMaker?.name ?? '—' } as const]
       : []),
     { id: 'cert', header: 'Cert', width: 58, cell: ({ certificateType }) => certificateType },
-    { id: 'side', header: 'Side', width: 62, cell: ({ side }) => <span className={styles.side} data-side={side}>{side}</span> },
+    { id: 'side', header: 'Side', width: 62, ...(whose === 'maker' && { from: 'wide' }), cell: ({ side }) => <span className={styles.side} data-side={side}>{side}</span> },
     { id: 'price', header: 'Price', width: 78, numeric: true, cell: ({ price }) => (price === null ? 'Market' : formatPrice(price)) },
-    { id: 'quantity', header: 'Quantity', width: 88, numeric: true, cell: ({ quantity }) => formatQuantity(quantity) },
+    { id: 'quantity', header: 'Quantity', width: 88, numeric: true, from: 'widest', cell: ({ quantity }) => formatQuantity(quantity) },
     { id: 'filled', header: 'Filled', width: 110, numeric: true, cell: (order) => <Filled order={order} /> },
     {
       id: 'status', header: 'Status', width: 138, card: 'mark',
       cell: ({ status }) => <StateMark tone={TONES[status]}>{words(status)}</StateMark>,
     },
-    { id: 'ticket', header: 'Ticket', width: 160, cell: ({ ticketId }) => <TicketLink id={ticketId} /> },
+    { id: 'ticket', header: 'Ticket', width: 150, cell: ({ ticketId }) => <TicketLink id={ticketId} /> },
     ...(cancel ? [{ id: 'cancel', header: 'Cancel', width: 96, card: 'end', cell: (order: OrderEntry) => <CancelOne order={order} cancel={cancel} /> } as const] : []),
   ]
 }

@@ -2,7 +2,7 @@ import { Link } from '@tanstack/react-router'
 import { useMemo, type Ref } from 'react'
 import { formatPrice, formatQuantity } from '../format'
 import { balanceKey } from '../live/balances'
-import type { BookView } from '../live/book'
+import type { BookFeed } from '../live/book'
 import type { OrderDraft, OrderReport } from '../orderCheck'
 import { MakerSelect } from './MakerSelect'
 import { PlaceMarketOrder, type Certificate, type OrderEntry } from './marketDocuments'
@@ -14,7 +14,7 @@ import { useSubmit } from './useSubmit'
 
 interface Props {
   ref: Ref<OrderFormHandle>
-  view: BookView
+  feed: BookFeed
   certificate: Certificate | undefined
   makerId: string | undefined
   changeMaker: (id: string | undefined) => void
@@ -24,7 +24,7 @@ interface Props {
 const NOBODY = '00000000-0000-0000-0000-000000000000' // nobody's balances, until somebody is chosen
 
 /** Write a sell order for a market maker, beside the book. */
-export function SellForm({ ref, view, certificate, makerId, changeMaker, placed }: Props) {
+export function SellForm({ ref, feed, certificate, makerId, changeMaker, placed }: Props) {
   const [makers] = useMakers(useMemo(() => ({}), []))
   const maker = makers.rows.find(({ id }) => id === makerId)
   const holderId = maker?.user?.id ?? NOBODY
@@ -72,7 +72,7 @@ export function SellForm({ ref, view, certificate, makerId, changeMaker, placed 
       ref={ref}
       title="Sell order"
       certificate={certificate}
-      view={view}
+      feed={feed}
       sides={SIDES}
       balanceOf={(asset) => live.get(balanceKey(holderId, asset)) ?? maker?.balances.find((balance) => balance.asset === asset)}
       holder={

@@ -1,4 +1,4 @@
-import { UnstyledButton, useComputedColorScheme, useMantineColorScheme } from '@mantine/core'
+import { UnstyledButton, useComputedColorScheme, useMantineColorScheme, VisuallyHidden } from '@mantine/core'
 import { Link, Outlet, useRouter } from '@tanstack/react-router'
 import { lazy, Suspense, useState } from 'react'
 import { session } from '../client'
@@ -45,8 +45,13 @@ function Frame() {
         <Link to="/" className={styles.brand} aria-label="Carbon Desk, home">
           <Brand />
         </Link>
-        <UnstyledButton className={styles.find} onClick={() => setLayer('palette')} aria-label="Jump to a page, a market maker or a ticket">
-          <Icon name="find" size={16} /> <span>Jump to…</span> <kbd>Ctrl K</kbd>
+        <UnstyledButton className={styles.find} onClick={() => setLayer('palette')} aria-keyshortcuts="Control+K">
+          <Icon name="find" size={16} />
+          <VisuallyHidden>Jump to a page, a market maker or a ticket</VisuallyHidden>
+          <span className={styles.words} aria-hidden="true">
+            Jump to…
+          </span>
+          <kbd aria-hidden="true">Ctrl K</kbd>
         </UnstyledButton>
         <div className={styles.tools}>
           <ConnectionBadge />

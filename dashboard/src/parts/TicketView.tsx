@@ -1,6 +1,6 @@
 import { Button, Skeleton } from '@mantine/core'
 import { Link } from '@tanstack/react-router'
-import { useRef, useState, type ReactNode } from 'react'
+import { useEffect, useRef, useState, type ReactNode } from 'react'
 import { can } from '../can'
 import { useAnswer } from '../client'
 import { save } from '../csv'
@@ -22,6 +22,7 @@ import { usePerson } from './usePerson'
 import styles from './TicketView.module.css'
 
 const AROUND_MS = 5 * 60_000
+const SEAL_MS = 1_500 // a ticket is sealed about a second after it was written
 
 interface Props {
   ticketId: string
@@ -35,7 +36,7 @@ interface Props {
 /** Show one ticket: what was done, what it changed, what it belongs to, what was asked and answered, and its proof. */
 export function TicketView(props: Props) {
   const { data, problem, fetching, again } = useAnswer(TicketQuery, { ticketId: props.ticketId })
-  if (data?.ticket) return <Ticket key={props.ticketId} {...props} ticket={data.ticket} />
+  if (data?.ticket) return <Ticket key={props.ticketId} {...props} ticket={data.ticket} again={again} />
   if (problem) return <ProblemNote problem={problem} again={again} />
   if (!fetching) {
     return <EmptyNote title="There is no such ticket">It may be mistyped, or from another market.</EmptyNote>
@@ -49,7 +50,7 @@ export function TicketView(props: Props) {
   )
 }
 
-function Ticket({ ticket, place, open, previous, next }: Props & { ticket: TicketDetail }) {
+function Ticket({ ticket, place, open, previous, next, again }: Props & { ticket: TicketDetail; again: () => void }) {
   const zone = useZone()
   const seesPayloads = can(usePerson()?.role, 'payloads.read')
   const [openedAt] = useState(Date.now)
@@ -134,7 +135,7 @@ function Ticket({ ticket, place, open, previous, next }: Props & { ticket: Ticke
         )}
       </Section>
       <RelatedTickets ticket={ticket} open={open} />
-      <Proof ticket={ticket} />
+      <Proof ticket={ticket} again={again} />
       <div>
         {seesPayloads ? (
           [
@@ -180,9 +181,15 @@ function Shortcuts({ ticket }: { ticket: TicketDetail }) {
   )
 }
 
-function Proof({ ticket }: { ticket: TicketDetail }) {
+function Proof({ ticket, again }: { ticket: TicketDetail; again: () => void }) {
   const zone = useZone()
   const [busy, setBusy] = useState(false)
+  const { sealedAt } = ticket
+  useEffect(() => {
+    if (sealedAt) return
+    const timer = setInterval(again, SEAL_MS)
+    return () => clearInterval(timer)
+  }, [sealedAt, again])
   const download = async () => {
     setBusy(true)
     const answer = await ask(TicketProofQuery, { ticketId: ticket.ticketId })
@@ -194,12 +201,19 @@ function Proof({ ticket }: { ticket: TicketDetail }) {
   return (
     <Section title="Sealing">
       <dl className={styles.facts}>
-        <Fact term="Sealed">{ticket.sealedAt ? formatInstant(ticket.sealedAt, zone) : 'Not yet; it takes about a second.'}</Fact>
+        <Fact term="Sealed">{sealedAt ? formatInstant(sealedAt, zone) : 'Not yet; it takes about a second.'}</Fact>
         <Fact term="Digest">
           <code>{ticket.digest}</code>
         </Fact>
       </dl>
-      <Button size="compact-sm" variant="default" loading={busy} leftSection={<Icon name="download" size={14} />} onClick={() => void download()}>
+      <Button
+        size="compact-sm"
+        variant="default"
+        loading={busy}
+        disabled={!sealedAt}
+        leftSection={<Icon name="download" size={14} />}
+        onClick={() => void download()}
+      >
         Download the proof
       </Button>
     </Section>

@@ -25,14 +25,14 @@ export function TradesPanel({ makerId }: { makerId: string }) {
   const zone = useZone()
   const pages = usePages(makerTrades, { filter: { marketMakerId: makerId } })
   const columns: readonly Column<Trade>[] = [
-    { id: 'time', header: zone === 'utc' ? 'Time UTC' : 'Time', width: 226, card: 'start', cell: ({ executedAt }) => formatInstant(executedAt, zone) },
-    { id: 'cert', header: 'Cert', width: 70, card: 'title', cell: ({ certificateType }) => certificateType },
-    { id: 'price', header: 'Price', width: 100, numeric: true, cell: ({ price }) => formatPrice(price) },
-    { id: 'quantity', header: 'Quantity', width: 110, numeric: true, cell: ({ quantity }) => formatQuantity(quantity) },
+    { id: 'time', header: zone === 'utc' ? 'Time UTC' : 'Time', width: 216, card: 'start', cell: ({ executedAt }) => formatInstant(executedAt, zone) },
+    { id: 'cert', header: 'Cert', width: 60, card: 'title', cell: ({ certificateType }) => certificateType },
+    { id: 'price', header: 'Price', width: 84, numeric: true, cell: ({ price }) => formatPrice(price) },
+    { id: 'quantity', header: 'Quantity', width: 96, numeric: true, cell: ({ quantity }) => formatQuantity(quantity) },
     { id: 'notional', header: 'Notional', width: 150, numeric: true, cell: ({ notional }) => formatEur(notional) },
     { id: 'buyer', header: 'Buyer', cell: ({ buyer }) => buyer?.name ?? '—' },
-    { id: 'status', header: 'Status', width: 110, card: 'mark', cell: ({ status }) => words(status) },
-    { id: 'ticket', header: 'Ticket', width: 160, card: 'end', cell: ({ ticketId }) => ticketId && <TicketLink id={ticketId} /> },
+    { id: 'status', header: 'Status', width: 104, card: 'mark', cell: ({ status }) => words(status) },
+    { id: 'ticket', header: 'Ticket', width: 146, card: 'end', cell: ({ ticketId }) => ticketId && <TicketLink id={ticketId} /> },
   ]
   return (
     <Panel label="Trades">

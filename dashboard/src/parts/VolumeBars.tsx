@@ -37,7 +37,8 @@ export function VolumeBars({ label, bars, height, zoom, old = false }: Props) {
   }
   const shown = at === undefined ? undefined : bars[at]
   const write = (iso: string) => formatInstant(iso, zone).replace(/\.\d{3}/, '')
-  const marks = bars.length < 2 ? [] : Array.from({ length: AXIS_MARKS }, (_, mark) => bars[Math.round((mark * (bars.length - 1)) / (AXIS_MARKS - 1))])
+  const marked = Math.min(AXIS_MARKS, bars.length)
+  const marks = Array.from({ length: marked }, (_, mark) => bars[Math.round((mark * (bars.length - 1)) / Math.max(1, marked - 1))])
   return (
     <figure className={styles.figure} aria-label={label} data-old={old || undefined}>
       <svg

@@ -36,16 +36,16 @@ export function WatchView({ state, leave }: { state: BookState; leave: () => voi
 }
 
 function Watched({ certificateType, rows, group }: { certificateType: CertificateType; rows: number; group: string | undefined }) {
-  const { view, trades, certificate } = useMarket(certificateType)
+  const { feed, trades, certificate } = useMarket(certificateType)
   const label = `${certificateType} order book`
   const step = useMemo(() => group ?? product(certificate?.tickSize ?? '0.01', '1'), [group, certificate])
   return (
     <Panel className={styles.book}>
       <div className={styles.head}>
         <h2 className={styles.title}>{certificateType}</h2>
-        <BookBadge view={view} isPaused={false} name={label} />
+        <BookBadge feed={feed} isPaused={false} name={label} />
       </div>
-      <Ladder view={view} rows={rows} step={step} cumulative mine={NOBODY} trades={trades.rows} label={label} />
+      <Ladder feed={feed} rows={rows} step={step} cumulative mine={NOBODY} trades={trades.rows} label={label} />
       <div className={styles.tape}>
         <TradesTape view={trades} label={`Recent trades in ${certificateType}`} shown={15} />
       </div>

@@ -1,8 +1,8 @@
 import { useEffect, useMemo } from 'react'
 import { desk } from '../client'
 import { graphql } from '../graphql'
-import { BookFeed, type BookEvent, type BookView } from '../live/book'
-import { useStore } from '../live/store'
+import { BookFeed, type BookEvent } from '../live/book'
+import { usePart } from '../live/store'
 import type { CertificateType } from '../paths'
 import { streamAges } from './streamAges'
 
@@ -34,8 +34,11 @@ const OrderBookChanges = graphql(`
   }
 `)
 
-/** Follow one certificate's book for as long as the component shows it. */
-export function useBook(certificateType: CertificateType): [BookView, BookFeed] {
+/**
+ * Follow one certificate's book for as long as the component shows it. What draws the book reads the feed itself: of a
+ * whole page only that is drawn again ten times a second.
+ */
+export function useBook(certificateType: CertificateType): BookFeed {
   const feed = useMemo(
     () =>
       new BookFeed({
@@ -48,7 +51,6 @@ export function useBook(certificateType: CertificateType): [BookView, BookFeed] 
       }),
     [certificateType],
   )
-  const view = useStore(feed)
 
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined
@@ -64,11 +66,11 @@ export function useBook(certificateType: CertificateType): [BookView, BookFeed] 
     }
   }, [feed])
 
-  const staleSince = view.phase === 'stale' ? view.freshAt : null
+  const staleSince = usePart(feed, ({ phase, freshAt }) => (phase === 'stale' ? freshAt : null))
   useEffect(() => {
     streamAges.report(staleSince)
     return () => streamAges.report(null)
   }, [staleSince])
 
-  return [view, feed]
+  return feed
 }

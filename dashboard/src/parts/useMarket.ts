@@ -1,7 +1,7 @@
 import { useMediaQuery } from '@mantine/hooks'
 import { useCallback, useMemo, useState } from 'react'
 import { useAnswer } from '../client'
-import type { BookFeed, BookView } from '../live/book'
+import type { BookFeed } from '../live/book'
 import { levelKey } from '../live/levels'
 import type { RowsView } from '../live/rows'
 import type { BookSearch, BookState } from '../marketPaths'
@@ -12,7 +12,6 @@ import { useBook } from './useBook'
 import { isOpen, useTrades } from './useOrders'
 
 export interface Market {
-  view: BookView
   feed: BookFeed
   trades: RowsView<TradeEntry>
   certificate: Certificate | undefined
@@ -20,11 +19,11 @@ export interface Market {
 
 /** Follow what happens in one certificate: its book, its trades, its rules. */
 export function useMarket(certificateType: CertificateType): Market {
-  const [view, feed] = useBook(certificateType)
+  const feed = useBook(certificateType)
   const trades = useTrades(certificateType)
   const { data } = useAnswer(CertificatesQuery, {})
   const certificate = data?.certificates.find((known) => known.certificateType === certificateType)
-  return { view, feed, trades, certificate }
+  return { feed, trades, certificate }
 }
 
 type Navigate = (change: (old: BookSearch) => object, replace: boolean) => void

@@ -81,13 +81,13 @@ export function useSubmit<Data, Variables extends AnyVariables, Field extends ke
       const content = JSON.stringify(variables(''))
       if (pending.current?.content !== content) pending.current = { key: crypto.randomUUID(), content }
       const { key } = pending.current
-      const outcome: Outcome<P> = isOffline()
-        ? { kind: 'undone', problem: OFFLINE }
-        : await carryOut<P>({
+      const outcome: Outcome<P> = navigator.onLine && (await desk.connection.reaches())
+        ? await carryOut<P>({
             send: () => send(document, variables(key), field),
             ask: keyed ? () => askEnd(key, field) : undefined,
             checking: () => setPhase('checking'),
           })
+        : { kind: 'undone', problem: OFFLINE }
       // Only an attempt of unknown end keeps its key; a press after an answer is a new attempt.
       if (outcome.kind !== 'unknown' && outcome.kind !== 'undone') pending.current = undefined
       if (outcome.kind === 'done') {
@@ -147,11 +147,6 @@ function failureOf(outcome: Exclude<Outcome<Payload>, { kind: 'done' }>, keyed: 
   const { errors, ticketId } = outcome.payload
   const [first] = errors
   return { message: first?.message ?? '', code: first?.code ?? '', ticketId, refusals: errors }
-}
-
-function isOffline(): boolean {
-  const { phase } = desk.connection.read()
-  return !navigator.onLine || phase === 'offline' || phase === 'reconnecting'
 }
 
 const OFFLINE: Problem = {

@@ -2,7 +2,7 @@ import { Button, Skeleton } from '@mantine/core'
 import { useMediaQuery } from '@mantine/hooks'
 import { columnVisibilityFeature, tableFeatures, useTable, type ColumnDef } from '@tanstack/react-table'
 import { useWindowVirtualizer } from '@tanstack/react-virtual'
-import { useEffect, useLayoutEffect, useMemo, useRef, useState, type MouseEvent, type ReactNode, type RefObject } from 'react'
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState, type CSSProperties, type MouseEvent, type ReactNode, type RefObject } from 'react'
 import { formatCount } from '../format'
 import { useKeys, type Binding } from '../keyboard'
 import type { Problem } from '../problem'
@@ -15,6 +15,8 @@ const VIRTUAL_ROWS_MIN = 120 // fewer are all in the document: the browser's own
 const ROW_PX = 37
 const CARD_PX = 92
 const OVERSCAN_ROWS = 12
+const SHARING_PX_MIN = 120 // of a column that shares what is left
+const CHOOSE_PX = 40
 const ROWS_LEFT_MIN = 15 // when fewer remain below, the next page is fetched
 const features = tableFeatures({ columnVisibilityFeature })
 
@@ -25,14 +27,14 @@ export interface Column<Row> {
   cell: (row: Row) => ReactNode
   /** A heading above several neighbours. */
   group?: string
-  /** In pixels; columns without one share what is left. */
+  /** In pixels; columns without one share what is left, and have at least SHARING_PX_MIN. */
   width?: number
   numeric?: boolean
   /** Names the row, for those who hear it. */
   isRowHeader?: boolean
   /** Whether the list can be sorted by it: by the server, which then sorts all of it. */
   sortable?: boolean
-  /** Left out in narrower windows. */
+  /** Left out where there is no room for all: the last of the `widest` first, those without never. */
   from?: 'wide' | 'widest'
   /** Its place when rows become cards, below 768 px; `line` has a label before it. */
   card?: 'title' | 'mark' | 'start' | 'end' | 'whole' | 'line' | 'none'
@@ -84,7 +86,8 @@ interface Props<Row> {
  */
 export function DataTable<Row>(props: Props<Row>) {
   const { columns, rows, keyOf, phase, problem, again, hasMore = false, loadingMore = false, more } = props
-  const shown = useShown(columns, props.hidden)
+  const [frame, room] = useRoom()
+  const shown = useShown(columns, props.hidden, props.onSelect ? room - CHOOSE_PX : room)
   const definitions = useMemo(() => definitionsOf(columns), [columns])
   const byId = useMemo(() => new Map(columns.map((column) => [column.id, column])), [columns])
   const data = useMemo(() => [...rows], [rows])
@@ -132,6 +135,7 @@ export function DataTable<Row>(props: Props<Row>) {
   const selectable = props.onSelect ? rows.filter((row) => props.selectable?.(row) !== false) : []
   const everySelected = selectable.length > 0 && selectable.every((row) => props.selected?.has(keyOf(row)))
   const width = visible.length + (props.onSelect ? 1 : 0)
+  const narrowest = narrowestOf(visible) + (props.onSelect ? CHOOSE_PX : 0)
   const [top, ...lower] = table.getHeaderGroups()
   return (
     <>
@@ -140,78 +144,81 @@ export function DataTable<Row>(props: Props<Row>) {
           <ProblemNote problem={problem} {...(again && { again })} />
         </div>
       )}
-      <table
-        className={styles.table}
-        aria-label={props.label}
-        aria-busy={phase === 'loading'}
-        aria-rowcount={props.rowCount === undefined ? (hasMore ? -1 : model.length + 1) : props.rowCount + 1}
-      >
-        <colgroup>
-          {props.onSelect && <col style={{ width: 40 }} />}
-          {visible.map(({ id, width }) => (
-            <col key={id} style={width === undefined ? undefined : { width }} />
-          ))}
-        </colgroup>
-        <thead>
-          {[top, ...lower].map((group, level, groups) => (
-            <tr key={group?.id} aria-rowindex={level === 0 ? 1 : undefined}>
-              {level === 0 && props.onSelect && (
-                <th scope="col" rowSpan={groups.length}>
-                  <input
-                    type="checkbox"
-                    className={styles.check}
-                    aria-label="Choose all rows"
-                    checked={everySelected}
-                    onChange={() => props.onSelect?.(new Set(everySelected ? [] : selectable.map(keyOf)))}
-                  />
-                </th>
-              )}
-              {group?.headers.map((header) => {
-                const column = byId.get(header.column.id)
-                if (level > 0 && header.column.depth === 0) return null // it spans both rows already
-                if (!column) {
+      <div ref={frame} className={styles.frame} data-scrolls={narrowest > room || undefined}>
+        <table
+          className={styles.table}
+          style={{ '--narrowest': `${narrowest}px` } as CSSProperties}
+          aria-label={props.label}
+          aria-busy={phase === 'loading'}
+          aria-rowcount={props.rowCount === undefined ? (hasMore ? -1 : model.length + 1) : props.rowCount + 1}
+        >
+          <colgroup>
+            {props.onSelect && <col style={{ width: CHOOSE_PX }} />}
+            {visible.map(({ id, width }) => (
+              <col key={id} style={width === undefined ? undefined : { width }} />
+            ))}
+          </colgroup>
+          <thead>
+            {[top, ...lower].map((group, level, groups) => (
+              <tr key={group?.id} aria-rowindex={level === 0 ? 1 : undefined}>
+                {level === 0 && props.onSelect && (
+                  <th scope="col" rowSpan={groups.length}>
+                    <input
+                      type="checkbox"
+                      className={styles.check}
+                      aria-label="Choose all rows"
+                      checked={everySelected}
+                      onChange={() => props.onSelect?.(new Set(everySelected ? [] : selectable.map(keyOf)))}
+                    />
+                  </th>
+                )}
+                {group?.headers.map((header) => {
+                  const column = byId.get(header.column.id)
+                  if (level > 0 && header.column.depth === 0) return null // it spans both rows already
+                  if (!column) {
+                    return (
+                      <th key={header.id} scope="colgroup" colSpan={header.colSpan} className={styles.group}>
+                        {String(header.column.columnDef.header)}
+                      </th>
+                    )
+                  }
                   return (
-                    <th key={header.id} scope="colgroup" colSpan={header.colSpan} className={styles.group}>
-                      {String(header.column.columnDef.header)}
-                    </th>
+                    <Heading key={header.id} column={column} rowSpan={header.column.depth === 0 ? groups.length : 1} sort={props.sort} onSort={props.onSort} />
                   )
-                }
-                return (
-                  <Heading key={header.id} column={column} rowSpan={header.column.depth === 0 ? groups.length : 1} sort={props.sort} onSort={props.onSort} />
-                )
-              })}
-            </tr>
-          ))}
-        </thead>
-        <tbody ref={body}>
-          {phase === 'loading' && rows.length === 0 && <SkeletonRows columns={width} />}
-          {before > 0 && (
-            <tr aria-hidden="true" className={styles.space}>
-              <td colSpan={width} style={{ height: before }} />
-            </tr>
-          )}
-          {drawn.map((row) => (
-            <TableRow
-              key={row.id}
-              id={row.id}
-              index={row.index}
-              row={row.original}
-              columns={visible}
-              active={row.index === (active ?? 0)}
-              setActive={setActive}
-              move={move}
-              measure={virtual?.measureElement}
-              toggle={props.onSelect && toggle}
-              table={props}
-            />
-          ))}
-          {after > 0 && (
-            <tr aria-hidden="true" className={styles.space}>
-              <td colSpan={width} style={{ height: after }} />
-            </tr>
-          )}
-        </tbody>
-      </table>
+                })}
+              </tr>
+            ))}
+          </thead>
+          <tbody ref={body}>
+            {phase === 'loading' && rows.length === 0 && <SkeletonRows columns={width} />}
+            {before > 0 && (
+              <tr aria-hidden="true" className={styles.space}>
+                <td colSpan={width} style={{ height: before }} />
+              </tr>
+            )}
+            {drawn.map((row) => (
+              <TableRow
+                key={row.id}
+                id={row.id}
+                index={row.index}
+                row={row.original}
+                columns={visible}
+                active={row.index === (active ?? 0)}
+                setActive={setActive}
+                move={move}
+                measure={virtual?.measureElement}
+                toggle={props.onSelect && toggle}
+                table={props}
+              />
+            ))}
+            {after > 0 && (
+              <tr aria-hidden="true" className={styles.space}>
+                <td colSpan={width} style={{ height: after }} />
+              </tr>
+            )}
+          </tbody>
+        </table>
+      </div>
       {hasMore && (
         <div className={styles.more} ref={end}>
           <Button variant="default" size="xs" loading={loadingMore} onClick={() => more?.()}>
@@ -341,15 +348,43 @@ function SkeletonRows({ columns }: { columns: number }) {
   ))
 }
 
-function useShown<Row>(columns: readonly Column<Row>[], hidden: ReadonlySet<string> | undefined): Record<string, boolean> {
+// How wide the list may be, in pixels.
+function useRoom() {
+  const [room, setRoom] = useState(Infinity)
+  const frame = useCallback((node: HTMLElement | null) => {
+    if (!node) return undefined
+    const measure = () => setRoom(node.clientWidth)
+    measure()
+    const observer = new ResizeObserver(measure)
+    observer.observe(node)
+    return () => observer.disconnect()
+  }, [])
+  return [frame, room] as const
+}
+
+function useShown<Row>(columns: readonly Column<Row>[], hidden: ReadonlySet<string> | undefined, room: number): Record<string, boolean> {
   const cards = useMediaQuery('(max-width: 767px)', false, { getInitialValueInEffect: false })
-  const wide = useMediaQuery('(min-width: 1100px)', true, { getInitialValueInEffect: false })
-  const widest = useMediaQuery('(min-width: 1500px)', true, { getInitialValueInEffect: false })
   return useMemo(() => {
-    const fits = ({ from, card }: Column<Row>) =>
-      cards ? card !== 'none' : from === 'widest' ? widest : from === 'wide' ? wide : true
-    return Object.fromEntries(columns.map((column) => [column.id, fits(column) && !hidden?.has(column.id)]))
-  }, [columns, hidden, cards, wide, widest])
+    const wanted = columns.filter(({ id }) => !hidden?.has(id))
+    const kept = cards ? wanted.filter(({ card }) => card !== 'none') : fitting(wanted, room)
+    return Object.fromEntries(columns.map((column) => [column.id, kept.includes(column)]))
+  }, [columns, hidden, cards, room])
+}
+
+function narrowestOf<Row>(columns: readonly Column<Row>[]): number {
+  return columns.reduce((total, { width = SHARING_PX_MIN }) => total + width, 0)
+}
+
+function fitting<Row>(columns: readonly Column<Row>[], room: number): readonly Column<Row>[] {
+  const kept = [...columns]
+  for (const level of ['widest', 'wide'] as const) {
+    while (narrowestOf(kept) > room) {
+      const last = kept.findLastIndex(({ from }) => from === level)
+      if (last < 0) break
+      kept.splice(last, 1)
+    }
+  }
+  return kept
 }
 
 type Definition<Row> = ColumnDef<typeof features, Row & object>
