@@ -32,21 +32,23 @@ import db.tickets
 from api import auth, kyc, logs, metrics, readiness, schema, traces
 from api.assets import Dashboard
 from api.books import Books, read_changes, read_picture, read_sequences
-from api.context import Context, Services
+from api.context import Context, Reading, Services
 from api.errors import Code, RequestError
 from api.events import Events, cancel, supervise
 from api.exports import EXPORTS_MAX, STATEMENT_TIMEOUT_S, Exports
 from api.fanout import Fanout, Seat
 from api.feeds import Holdings, Journal
-from api.guard import Guard
+from api.guard import SESSION, Guard, Inherited
 from api.http import BODY_BYTES_MAX_ANONYMOUS, GraphQLView, too_large
 from api.origin import Credential, client_address, cookie_name, credential_of, secrets_of, token_of
 from api.presence import Bounds, Presence, Seen, Visit
 from api.rates import Rates
+from api.readers import Readers
 from api.settings import Settings, SettingsError, load, require_servable
 from api.subscriptions import SHARED
 from api.throttle import Throttle
 from api.trail import Trail
+from api.turns import Turns
 from db.desk import Desk
 from db.numbers import Numbers
 from db.people import Callers
@@ -134,7 +136,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         readers = {"read": reader, "analysts": analysts, "export": exporter}
         figures = partial(_figures, [*pools.values()], readers)
         yield Services(
-            pool, reader, analysts, exporter, units, desk, callers, books, trail, journal, holdings, passwords,
+            reader, analysts, callers, Turns(), pool, exporter, units, desk, books, trail, journal, holdings, passwords,
             presence, throttle, figures,
         )  # fmt: skip
 
@@ -169,11 +171,36 @@ async def _open_pools(stack: contextlib.AsyncExitStack, url: str, role: str) -> 
     return pools
 
 
-def _open_readers(stack: contextlib.AsyncExitStack, url: str, replica_url: str, role: str) -> list[Reader]:
-    """Open what reads: for everybody, for analysts, and for exports; closed with the stack."""
+@contextlib.asynccontextmanager
+async def reading(settings: Settings) -> AsyncIterator[Reading]:
+    """Open what a reader process needs: nothing that changes the market, nor tells of it."""
+    assert settings.database_url is not None
+    name = database_name(settings.database_url)
+    url, role = settings.database_app_url or settings.database_url, f"{name}_app"
+    async with contextlib.AsyncExitStack() as stack:
+        pool = await Pool.open(url, role=role, size_max=CALLER_CONNECTIONS_MAX, name="callers")
+        stack.push_async_callback(pool.close)
+        reader, analysts, _ = _open_readers(stack, url, settings.database_replica_url or url, role, is_parallel=False)
+        yield Reading(reader, analysts, Callers(pool), Turns(rests=False))
+
+
+def _open_readers(
+    stack: contextlib.AsyncExitStack, url: str, replica_url: str, role: str, *, is_parallel: bool = True
+) -> list[Reader]:
+    """Open what reads: for everybody, for analysts, and for exports; closed with the stack.
+
+    is_parallel: whether a statement may take several cores of the server that also trades.
+    """
+    is_apart = replica_url != url
     readers = [
-        Reader.open(url, role=role, size_max=READ_CONNECTIONS_MAX),
-        Reader.open(replica_url, role=role, size_max=ANALYST_CONNECTIONS_MAX, name="analysts"),
+        Reader.open(url, role=role, size_max=READ_CONNECTIONS_MAX, is_parallel=is_parallel),
+        Reader.open(
+            replica_url,
+            role=role,
+            size_max=ANALYST_CONNECTIONS_MAX,
+            name="analysts",
+            is_parallel=is_parallel or is_apart,
+        ),
         Reader.open(
             url,
             role=role,
@@ -219,9 +246,10 @@ def spare_collections() -> None:
 class Door:
     """Who stands at the door: makes the context of each operation."""
 
-    def __init__(self, settings: Settings, fanout: Fanout) -> None:
-        self.services: Services | None = None
+    def __init__(self, settings: Settings, fanout: Fanout, readers: Readers | None = None) -> None:
+        self.services: Reading | None = None
         self.fanout = fanout
+        self.readers = readers
         self.proxies = settings.trusted_proxies
         self.mode = settings.mode
         self.rates = Rates(settings.session_requests_per_s, settings.address_requests_per_s)
@@ -229,9 +257,14 @@ class Door:
         self.append_only = BY_ROLE_SWITCH
 
     @property
-    def open(self) -> Services:
+    def reading(self) -> Reading:
         assert self.services is not None, "the application has not started"
         return self.services
+
+    @property
+    def open(self) -> Services:
+        assert isinstance(self.reading, Services), "this process only reads"
+        return self.reading
 
     async def look_at_login(self) -> None:
         """Find out what keeps this process from changing what is written: its login's rights, or the role it acts as.
@@ -269,11 +302,28 @@ class Door:
 
     async def of_request(self, request: Request, response: Response) -> Context:
         """Make the context of an HTTP operation."""
-        caller = await auth.caller_of(self.open.callers, request)
+        caller = await auth.caller_of(self.reading.callers, request)
         if caller and (token := token_of(request)):
             self.rates.vouch(token)
         replaces = caller if credential_of(request) is Credential.COOKIE else None
         return Context(**self._origin(request), caller=caller, response=response, replaces=replaces)
+
+    async def of_query(self, request: Request, response: Response) -> Context:
+        """Make the context of an HTTP operation that may be sent on to a reader."""
+        context = await self.of_request(request, response)
+        context.has_readers = self.readers is not None
+        return context
+
+    async def of_sent_on(self, request: Request, response: Response) -> Context:
+        """Make the context of an operation that was sent on to this reader: from a socket, or as it came.
+
+        Raises: RequestError (UNAUTHENTICATED).
+        """
+        session_id = request.scope.get(SESSION)
+        if session_id is None:
+            return await self.of_request(request, response)
+        caller = await self._again(UUID(session_id)) if session_id else None
+        return Context(**self._origin(request), caller=caller, response=response)
 
     def enter(self, websocket: WebSocket) -> Visit:
         """Count a socket in.
@@ -295,15 +345,20 @@ class Door:
         Raises: RequestError (UNAUTHENTICATED).
         """
         if caller is not None:
-            caller = await self.open.callers.again(caller.session)
-            if caller is None:
-                raise RequestError("This session has ended. Sign in again.", Code.UNAUTHENTICATED)
-        return Context(**self._origin(websocket), caller=caller, seat=seat)
+            caller = await self._again(caller.session.id)
+        has_readers = self.readers is not None
+        return Context(**self._origin(websocket), caller=caller, seat=seat, has_readers=has_readers)
+
+    async def _again(self, session_id: UUID) -> Caller:
+        caller = await self.reading.callers.again(session_id)
+        if caller is None:
+            raise RequestError("This session has ended. Sign in again.", Code.UNAUTHENTICATED)
+        return caller
 
     def _origin(self, connection: HTTPConnection) -> Mapping[str, Any]:
         agent = connection.headers.get("user-agent")
         return {
-            "services": self.open,
+            "reading": self.reading,
             "ip_address": client_address(connection, self.proxies),
             "user_agent": agent[: db.people.USER_AGENT_LENGTH_MAX] if agent else None,
             "is_secure": connection.scope.get("scheme") in ("https", "wss"),
@@ -318,13 +373,13 @@ class Door:
 
     async def ready(self, request: Request) -> Response:
         """Tell whether orders can be taken."""
-        return await readiness.answer(self.open, self.mode, self.append_only)
+        return await readiness.answer(self.open, self.readers, self.mode, self.append_only)
 
     async def metrics(self, request: Request) -> Response:
         """Show what this process counts to those who may see it."""
         if not metrics.may_read(request, self.metrics_token):
             return metrics.refused()
-        return await metrics.shown(self.open, self.fanout)
+        return await metrics.shown(self.open, self.fanout, self.readers)
 
 
 async def healthy(request: Request) -> Response:
@@ -332,29 +387,34 @@ async def healthy(request: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-def create_app(settings: Settings) -> Guard:
-    """Return the application of one process.
+def create_app(settings: Settings, readers: Readers | None = None) -> Guard:
+    """Return the application of one process; readers: other processes for it to start, and to send queries on to.
 
     Raises: SettingsError.
     """
     require_servable(settings)
     built = schema.build()
     fanout = Fanout(built, SHARED)
-    door = Door(settings, fanout)
+    door = Door(settings, fanout, readers)
     view = GraphQLView(
         built,
-        context=door.of_request,
+        context=door.of_query,
         connect=door.connect,
         socket_context=door.of_socket,
         gate=door,
         fanout=fanout,
         enter=door.enter,
+        elsewhere=readers,
     )
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with services(settings) as door.services:
+        async with contextlib.AsyncExitStack() as stack:
+            door.services = await stack.enter_async_context(services(settings))
             await door.look_at_login()
+            if readers:
+                stack.push_async_callback(readers.stop)
+                await readers.start()
             spare_collections()
             try:
                 yield
@@ -375,8 +435,26 @@ def create_app(settings: Settings) -> Guard:
     return Guard(app, settings.allowed_hosts, settings.trusted_proxies)
 
 
+def create_reader(settings: Settings, secret: bytes) -> Guard:
+    """Return the application of a reader process, for whoever knows the secret."""
+    built = schema.build()
+    door = Door(settings.model_copy(update={"trusted_proxies": ()}), Fanout(built))  # its proxy is told by the secret
+    view = GraphQLView(built, context=door.of_sent_on, connect=door.connect, socket_context=door.of_socket)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with reading(settings) as door.services:
+            spare_collections()
+            yield
+
+    routes = [Route("/graphql", view), Route("/healthz", healthy)]
+    app = traces.traced(Starlette(routes=routes, lifespan=lifespan), settings)
+    return Guard(Inherited(app, secret))
+
+
 def serve_app() -> Guard:
     """Return the application as the environment describes it."""
     settings = load()
     logs.configure(settings.log_level)
-    return create_app(settings)
+    readers = Readers(settings.readers, settings.trusted_proxies) if settings.readers else None
+    return create_app(settings, readers)

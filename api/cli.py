@@ -26,7 +26,7 @@ import typer
 from rich.progress import Progress as Bar
 from rich.progress import TaskID
 
-from api import backups, office, query, reference
+from api import backups, office, query, reading, reference
 from api import logins as login_file
 from api.console import Progress, RefusedError, complaints, console
 from api.logins import LOGINS, Login
@@ -372,6 +372,7 @@ app.add_typer(office.sessions, name="sessions")
 app.command("settings")(office.settings)
 app.command("backup")(backups.backup)
 app.command("restore")(backups.restore)
+app.command("reader", hidden=True)(reading.reader)
 app.command("docs", hidden=True)(reference.docs)
 
 

@@ -20,6 +20,7 @@ import db.people
 import db.proofs
 import db.tickets
 from api.auth import Passwords, clear_cookie, set_cookie
+from api.errors import RequestError
 from api.fanout import Audience
 from api.turns import Turns
 from db.desk import Desk
@@ -49,16 +50,23 @@ LOADER_BATCH_MAX = 500  # ids in one statement; a page has 100 rows
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
-    """What one process has once, open from start to stop."""
+class Reading:
+    """What a process has once that answers queries, open from start to stop."""
 
-    pool: Pool
     reader: Reader
     analysts: Reader
+    callers: Callers
+    turns: Turns
+
+
+@dataclass(frozen=True, slots=True)
+class Services(Reading):
+    """What one process has once that also trades."""
+
+    pool: Pool
     exporter: Reader
     units: Units
     desk: Desk
-    callers: Callers
     books: Books
     trail: Trail
     journal: Journal
@@ -67,7 +75,6 @@ class Services:
     presence: Presence
     throttle: Throttle
     figures: Callable[[], list[Figures]]  # of the pools
-    turns: Turns = field(default_factory=Turns)
 
 
 def loader(load: Callable[[list[K]], Awaitable[Mapping[K, V]]]) -> DataLoader[K, V | None]:
@@ -116,7 +123,7 @@ class Loaders:
 class Context:
     """One operation. `response` takes cookies; a stream has none."""
 
-    services: Services
+    reading: Reading
     caller: Caller | None
     ip_address: str | None
     user_agent: str | None
@@ -130,12 +137,24 @@ class Context:
     seat: Seat | None = None  # of a subscription whose execution others may share
     noted: dict[str, Any] | None = None  # how root fields were answered from plans (`api.repeats`)
     plans: dict[Any, Any] | None = None  # of the document's lists (`api.plans`), kept as long as the document
+    is_heavy: bool = False  # it has waited for its turn, and reads by one statement at a time
+    has_readers: bool = False  # what belongs to a reader process is sent on to one
     tags: tuple[str, ...] = ()  # on every ticket of the operation
     tickets: dict[str, str] = field(default_factory=dict)  # alias of a mutation → its root ticket
     replayed: list[str] = field(default_factory=list)  # aliases answered from an idempotency key
     new_token: str | None = None  # of the login in this operation; never stored, never recorded
     afterwards: Callable[[Response], None] | None = None  # cookies to set once the attempt has committed
     _loaders: Loaders | None = field(init=False, default=None)
+
+    @property
+    def services(self) -> Services:
+        """What trades.
+
+        Raises: RequestError (BAD_REQUEST) in a process that only reads.
+        """
+        if not isinstance(self.reading, Services):
+            raise RequestError("This is told by the process that trades: ask for it in a small document of its own.")
+        return self.reading
 
     @property
     def loaders(self) -> Loaders:
@@ -188,7 +207,8 @@ class Context:
     @property
     def reader(self) -> Reader:
         """Where the caller reads: an analyst where he can keep nobody waiting."""
-        return self.services.analysts if self.has_role(UserRole.ANALYST) else self.services.reader
+        reader = self.reading.analysts if self.has_role(UserRole.ANALYST) else self.reading.reader
+        return reader.in_turn if self.is_heavy else reader
 
     @property
     def user(self) -> User:

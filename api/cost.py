@@ -17,6 +17,7 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLError,
     GraphQLField,
     GraphQLNamedType,
     GraphQLSchema,
@@ -34,9 +35,10 @@ from strawberry.types.graphql import OperationType as GraphQLOperation
 
 from api.context import Context
 from api.documents import excluded, fragments_of, operation_of, plain, with_defaults
-from api.errors import LimitError
+from api.errors import HandedOver, LimitError
 from api.policy import ROLES, Policy
 from api.rights import objects
+from api.turns import HEAVY_POINTS_MIN
 from db.aggregates import GROUP_ROWS_MAX
 from db.read import PAGE_SIZE, PAGE_SIZE_MAX
 from db.stats import BUCKETS_MAX, USERS_MAX
@@ -245,6 +247,12 @@ def refusal(cost: Cost, role: UserRole | None) -> LimitError | None:
     return error
 
 
+def elsewhere(cost: Cost, context: Context) -> HandedOver | None:
+    """Return what ends a query here that a reader process answers; None for what is answered by this process."""
+    is_theirs = cost.points > HEAVY_POINTS_MIN or context.has_role(UserRole.ANALYST)
+    return HandedOver() if context.has_readers and is_theirs else None
+
+
 class Priced(SchemaExtension):
     """Prices each sound document before it runs, refuses one that costs too much, and says what it cost."""
 
@@ -259,7 +267,9 @@ class Priced(SchemaExtension):
             if asked is not None:
                 context = cast("Context", operation.context)
                 self.cost = _remembered(operation.schema._schema, document, asked, variables, context.plans)
-                error = refusal(self.cost, self._role)
+                error: GraphQLError | None = refusal(self.cost, self._role)
+                if error is None and asked.operation is OperationType.QUERY:
+                    error = elsewhere(self.cost, context)
                 if error:
                     operation.pre_execution_errors = [error]
         yield
@@ -268,7 +278,8 @@ class Priced(SchemaExtension):
         """Let a heavy query wait for its turn."""
         operation = self.execution_context
         points = self.cost.points if self.cost and operation.operation_type is GraphQLOperation.QUERY else 0
-        async with cast("Context", operation.context).services.turns.taken(points):
+        context = cast("Context", operation.context)
+        async with context.reading.turns.taken(points) as context.is_heavy:
             yield
 
     @property

@@ -3,6 +3,7 @@
     GraphQLError
     ├── LimitError        TOO_COMPLEX   the document is larger than the limits allow
     ├── CoercionError     BAD_REQUEST   a known field, but an argument does not fit its type
+    ├── WordedError       any code      what a reader process said
     └── RequestError      any code      raised by the door itself, before or instead of an operation
 
 Every error has `extensions.code`. What has none is either a fault of the request, which graphql-core
@@ -11,13 +12,14 @@ found and words well, or a fault of ours: that one is logged with its traceback 
 
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final
 
 import strawberry
 import structlog
-from graphql import GraphQLError, GraphQLSyntaxError
+from graphql import GraphQLError, GraphQLSyntaxError, SourceLocation
+from sqlalchemy.exc import TimeoutError as NoConnectionError
 from strawberry.exceptions import StrawberryInputCoercionError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionContext
@@ -27,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 REFERENCE_BYTES: Final = 5  # ten hex digits: short enough to read out, unique in any log file
 MESSAGE_CHARACTERS_MAX: Final = 500  # graphql-core quotes what it refuses; nobody reads more
+RETRY_AFTER_S: Final = 2
 ERRORS_MAX: Final = 20  # of one answer; the first ones say what is wrong
 
 
@@ -67,6 +70,22 @@ class LimitError(GraphQLError):
         super().__init__(message, extensions={"code": Code.TOO_COMPLEX.value, **figures})
 
 
+class HandedOver(GraphQLError):
+    """End an operation that another process is asked to answer: no client sees this."""
+
+    def __init__(self) -> None:
+        super().__init__("handed over")
+
+
+class WordedError(GraphQLError):
+    """Say what another process has answered, in its words."""
+
+    def __init__(self, worded: Mapping[str, Any]) -> None:
+        super().__init__(worded["message"], extensions=worded["extensions"])
+        if places := worded.get("locations"):
+            self.locations = [SourceLocation(place["line"], place["column"]) for place in places]
+
+
 class CoercionError(GraphQLError):
     """Refuse an argument that does not fit its type, although the operation names only what exists."""
 
@@ -103,6 +122,11 @@ def is_request_error(data: object, errors: Sequence[GraphQLError] | None) -> boo
     return data is None and bool(errors) and all(error.path is None for error in errors or ())
 
 
+def is_handed_over(errors: Sequence[GraphQLError] | None) -> bool:
+    """Tell whether another process is to answer an operation."""
+    return any(isinstance(error, HandedOver) for error in errors or ())
+
+
 def presented(errors: Sequence[GraphQLError]) -> list[dict[str, Any]]:
     """Word errors for the caller; log and mask those that are ours."""
     return [presented_error(error) for error in errors[:ERRORS_MAX]]
@@ -113,7 +137,7 @@ def presented_error(error: GraphQLError) -> dict[str, Any]:
     extensions = dict(error.extensions or {})
     message = error.message
     if extensions.get("code") not in CODES:
-        if refusal := own_fault_of_request(error):
+        if refusal := own_fault_of_request(error) or want_of_room(error):
             message, extensions = refusal.message, dict(refusal.extensions or {})
         else:
             message, extensions = masked(error)
@@ -146,6 +170,14 @@ def own_fault_of_request(error: GraphQLError) -> GraphQLError | None:
     if error.path is None or original.nodes or isinstance(original, GraphQLSyntaxError | StrawberryInputCoercionError):
         return RequestError(error.message)
     return None
+
+
+def want_of_room(error: GraphQLError) -> GraphQLError | None:
+    """Restate that nothing could be read for now; none when it is something else."""
+    if not isinstance(root_of(error), NoConnectionError):
+        return None
+    message = "All connections for reading are taken. Try again in a moment, or ask for less at once."
+    return RequestError(message, Code.RATE_LIMITED, retryAfter=RETRY_AFTER_S)
 
 
 def operation_type_refusal(operation_type: OperationType) -> str:

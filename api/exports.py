@@ -309,7 +309,7 @@ class Reading:
         result = await self.schema.execute(
             document,
             variable_values={**self.question.variables, **more},
-            context_value=replace(self.context, services=services, is_of_one_instant=True),
+            context_value=replace(self.context, reading=services, is_of_one_instant=True),
             operation_name=self.question.operation_name,
             allowed_operation_types=(OperationType.QUERY,),
         )

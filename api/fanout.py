@@ -22,11 +22,12 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import orjson
 from graphql import DocumentNode, FieldNode, GraphQLError, VariableNode, parse
+from graphql import OperationType as Operation
 from strawberry.schema import Schema
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from api.documents import root_fields
+from api.documents import operation_of, root_fields
 from api.errors import Code, RequestError, is_request_error, presented, wrapped
 from api.limits import DOCUMENT_CHARACTERS_MAX, PARSE_OPTIONS, REMEMBERED
 from api.wire import Asked, encoded
@@ -392,11 +393,16 @@ class Fanout:
 
     def is_shared(self, asked: Asked) -> bool:
         """Tell whether an operation is one whose execution may be shared; what is wrong with it is found by others."""
-        if not any(name in asked.query for name in self.shared) or len(asked.query) > DOCUMENT_CHARACTERS_MAX:
+        if Operation.SUBSCRIPTION.value not in asked.query or len(asked.query) > DOCUMENT_CHARACTERS_MAX:
+            return False
+        if not any(name in asked.query for name in self.shared):
             return False
         try:
             document = self._known(asked.query) or parse(asked.query, **PARSE_OPTIONS)
         except (GraphQLError, RecursionError):
+            return False
+        operation = operation_of(document, asked.operation_name)
+        if operation is None or operation.operation is not Operation.SUBSCRIPTION:
             return False
         fields = root_fields(document, asked.operation_name, asked.variables)
         # A stream that begins at a place of its own in what others have passed already is nobody else's.

@@ -1,11 +1,14 @@
-"""Put the headers on every answer that keep a browser from doing with it what we did not mean."""
+"""What stands before everything else: the headers that keep a browser from doing with an answer what we did not mean,
+and, before a reader process, the secret of who may ask.
+"""
 
+import hmac
 from collections.abc import Sequence
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.origin import Network, host_of, is_forwarded_secure
@@ -34,6 +37,10 @@ HEADERS: Final = {
 STRICT_TRANSPORT_SECURITY: Final = "max-age=31536000"
 READINESS: Final = "/readyz"
 PROBES: Final = frozenset({"/healthz", READINESS})  # asked by address, not by name
+# What a process says of a request that it sends on to a reader.
+SECRET, CLIENT, SCHEME = "Carbondesk-Secret", "Carbondesk-Client", "Carbondesk-Scheme"
+SESSION = "Carbondesk-Session"  # of who asks by a socket, whose credentials were shown once; empty for nobody
+SENT_ON: Final = frozenset(name.lower().encode() for name in (SECRET, CLIENT, SCHEME, SESSION))
 SECURE_SCHEMES: Final = {"http": "https", "ws": "wss"}
 
 
@@ -86,3 +93,27 @@ async def misdirected(scope: Scope, receive: Receive, send: Send) -> None:
     message = "This host is not served here. ALLOWED_HOSTS names those that are."
     error = {"message": message, "extensions": {"code": "BAD_REQUEST"}}
     await JSONResponse({"errors": [error]}, 421, {"Cache-Control": "no-store"})(scope, receive, send)
+
+
+class Inherited:
+    """ASGI application that lets in whoever knows the secret, and believes him for whom he asks."""
+
+    def __init__(self, app: ASGIApp, secret: bytes) -> None:
+        assert secret, "whoever starts a reader tells it a secret"
+        self.app = app
+        self.secret = secret
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = HTTPConnection(scope).headers
+            if not hmac.compare_digest(headers.get(SECRET, "").encode(), self.secret):
+                await PlainTextResponse("This socket is for the process that made it.\n", 403)(scope, receive, send)
+                return
+            scope = {
+                **scope,
+                "client": (headers.get(CLIENT, ""), 0),
+                "scheme": headers.get(SCHEME, "http"),
+                SESSION: headers.get(SESSION),
+                "headers": [(name, value) for name, value in scope["headers"] if name not in SENT_ON],
+            }
+        await self.app(scope, receive, send)

@@ -27,11 +27,11 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from api.errors import Code, RequestError, is_request_error, presented, presented_error, wrapped
+from api.errors import Code, RequestError, is_handed_over, is_request_error, presented, presented_error, wrapped
 from api.fanout import Fanout
 from api.origin import Credential, credential_of, from_this_site, without_cookies
 from api.presence import Presence, Visit
-from api.socket import CallerT, Connect, ContextT, House, SocketContext, serve_socket
+from api.socket import CallerT, Connect, ContextT, Elsewhere, House, SocketContext, serve_socket
 from api.wire import Asked, asked_of, decoded, encoded
 
 KIB: Final = 1024
@@ -189,16 +189,19 @@ class GraphQLView(Generic[CallerT, ContextT]):
         gate: Gate | None = None,
         fanout: Fanout | None = None,
         enter: Callable[[WebSocket], Visit] | None = None,
+        elsewhere: Elsewhere[ContextT] | None = None,
     ) -> None:
         """Take the schema and what only the application knows.
 
         `context` makes the context of one HTTP operation; cookies set on the response given to it are sent.
         `connect` and `socket_context`: see `api.socket`. Without a fan-out each subscription runs by itself; without
-        `enter`, which counts a socket in, nobody is looked after.
+        `enter`, which counts a socket in, nobody is looked after. An operation that ends with HandedOver is answered
+        `elsewhere`.
         """
         self.schema = schema
         self.context = context
         self.gate = gate
+        self.elsewhere = elsewhere
         alone = Presence()
         self.house = House(
             schema,
@@ -206,6 +209,7 @@ class GraphQLView(Generic[CallerT, ContextT]):
             socket_context,
             fanout or Fanout(schema),
             enter or (lambda websocket: alone.enter(websocket.client.host if websocket.client else "")),
+            elsewhere,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -250,16 +254,19 @@ class GraphQLView(Generic[CallerT, ContextT]):
         credential = credential_of(request)
         async with AsyncExitStack() as held:
             if request.method == "GET":
-                asked = asked_by_get(request.scope["query_string"])
+                asked, body = asked_by_get(request.scope["query_string"]), b""
             else:
                 require_json(request.headers)
                 if credential is Credential.COOKIE:
                     require_same_origin(request)
-                asked = asked_of(await self.read_json(request, credential, held))
+                body = await self.read(request, credential, held)
+                asked = asked_of(json_of(body))
             if request.method == "GET" or credential is Credential.BEARER:
                 request = Request(without_cookies(request.scope), request.receive)
             sub_response = Response()
             context = await self.context(request, sub_response)
+            if self.elsewhere and self.elsewhere.takes_all_of(context, asked.query):
+                return await self.elsewhere.answer(request, body)
             result = await self.schema.execute(
                 asked.query,
                 variable_values=asked.variables,
@@ -268,10 +275,12 @@ class GraphQLView(Generic[CallerT, ContextT]):
                 operation_extensions=asked.extensions,
                 allowed_operation_types=operations,
             )
+            if self.elsewhere and is_handed_over(result.errors):
+                return await self.elsewhere.answer(request, body)
             return answer(result, media_type, sub_response)
 
-    async def read_json(self, request: Request, credential: Credential, held: AsyncExitStack) -> Any:
-        """Read a JSON body within the bounds of who sends it; what it takes room for is held until `held` ends.
+    async def read(self, request: Request, credential: Credential, held: AsyncExitStack) -> bytes:
+        """Read a body within the bounds of who sends it; what it takes room for is held until `held` ends.
 
         Raises: RequestError, ClientDisconnect.
         """
@@ -282,11 +291,18 @@ class GraphQLView(Generic[CallerT, ContextT]):
             return BODY_BYTES_MAX_SIGNED_IN
 
         is_nobody = credential is Credential.NONE
-        body = await read_body(request, BODY_BYTES_MAX_ANONYMOUS, None if is_nobody else enlarge)
-        try:
-            return decoded(body)
-        except json.JSONDecodeError as error:
-            raise RequestError(f"The body is not valid JSON: {error}.") from None
+        return await read_body(request, BODY_BYTES_MAX_ANONYMOUS, None if is_nobody else enlarge)
+
+
+def json_of(body: bytes) -> Any:
+    """Decode a body.
+
+    Raises: RequestError.
+    """
+    try:
+        return decoded(body)
+    except json.JSONDecodeError as error:
+        raise RequestError(f"The body is not valid JSON: {error}.") from None
 
 
 def answer(result: ExecutionResult, media_type: str, sub_response: Response) -> Response:

@@ -39,6 +39,7 @@ from db.meters import REGISTRY
 if TYPE_CHECKING:
     from api.context import Services
     from api.fanout import Fanout
+    from api.readers import Readers
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 LOOK_TIMEOUT_S: Final = 2.0  # for what only the database knows; without it the rest is shown
@@ -138,9 +139,9 @@ def refused() -> Response:
     return JSONResponse({"errors": [{"message": message, "extensions": {"code": "FORBIDDEN"}}]}, 403)
 
 
-async def shown(services: Services, fanout: Fanout) -> Response:
+async def shown(services: Services, fanout: Fanout, readers: Readers | None) -> Response:
     """Answer with everything."""
-    families = [*_figures(services, fanout), *await _database(services)]
+    families = [*_figures(services, fanout), *_reading(readers), *await _database(services)]
     now = CollectorRegistry()
     now.register(_Families(families))
     return Response(generate_latest(REGISTRY) + generate_latest(now), headers={"Content-Type": CONTENT_TYPE})
@@ -166,6 +167,8 @@ GAUGES: Final = {
     "desk_queue_commands": "Orders and cancels that wait for the desk.",
     "stream_lag_seconds": "Age of the book that watchers are shown, by certificate.",
     "stream_behind_events": "Events of the database that watchers were not told yet, by certificate.",
+    "readers": "Reader processes that answer.",
+    "readers_wanted": "Reader processes that are to answer (READERS).",
     "pool_open_connections": "Connections that are open, by pool.",
     "pool_used_connections": "Connections in use, by pool.",
     "pool_max_connections": "The most connections there may be, by pool.",
@@ -178,6 +181,7 @@ GAUGES: Final = {
 COUNTERS: Final = {
     "executed_events": "Events executed for subscriptions.",
     "sent_events": "Events sent to subscribers.",
+    "handed_over_queries": "Queries sent on to reader processes.",
     "book_loads": "Whole books read from the database.",
 }
 
@@ -208,6 +212,13 @@ def _figures(services: Services, fanout: Fanout) -> Iterator[Metric]:
     yield _labelled("pool_open_connections", "pool", {one.name: one.open for one in figures})
     yield _labelled("pool_used_connections", "pool", {one.name: one.used for one in figures})
     yield _labelled("pool_max_connections", "pool", {one.name: one.size_max for one in figures})
+
+
+def _reading(readers: Readers | None) -> Iterator[Metric]:
+    """Look at the processes that answer for this one."""
+    yield _gauge("readers", readers.up if readers else 0)
+    yield _gauge("readers_wanted", readers.count if readers else 0)
+    yield _counter("handed_over_queries", readers.handed_over if readers else 0)
 
 
 async def _database(services: Services) -> list[Metric]:

@@ -1,7 +1,7 @@
 """Whether a process can take orders, and what an operator would want to know at a glance: /readyz.
 
-Only what trading needs makes it unready: the database, and a schema that this program knows. Without Redis, with a
-sealer that stands still, or with clocks that are apart, orders are taken and the answer says so.
+Only what trading needs makes it unready: the database, and a schema that this program knows. Without Redis, without
+readers, with a sealer that stands still, or with clocks that are apart, orders are taken and the answer says so.
 """
 
 from __future__ import annotations
@@ -18,15 +18,18 @@ import db.seal
 
 if TYPE_CHECKING:
     from api.context import Services
+    from api.readers import Readers
 
 TIMEOUT_S: Final = 2.0
 log = structlog.get_logger(__name__)
 
 
-async def answer(services: Services, mode: str, append_only: str) -> Response:
+async def answer(services: Services, readers: Readers | None, mode: str, append_only: str) -> Response:
     """Look at everything once, in bounded time."""
     seen: dict[str, Any] = {"mode": mode, "appendOnly": append_only}
     seen["redis"] = "ok" if services.books.hears_others else "unreachable: trading goes on without it"
+    if readers:
+        seen["readers"] = f"{readers.up} of {readers.count}"
     try:
         async with asyncio.timeout(TIMEOUT_S):
             await services.pool.fetchrow("SELECT sequence FROM books LIMIT 1")

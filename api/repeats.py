@@ -36,7 +36,7 @@ class Repeat:
     async def answer(self, context: Context) -> ExecutionResult | None:
         """Answer once more; None when anything goes wrong, which execution has to say in its own words."""
         try:
-            async with context.services.turns.taken(self.extensions["cost"]["requested"]):
+            async with context.reading.turns.taken(self.extensions["cost"]["requested"]) as context.is_heavy:
                 built = await asyncio.gather(*(again(_of(info, context)) for info, again in self.roots.values()))
         except Exception:
             return None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from api.guard import Guard
 
 SHUTDOWN_GRACE_S: Final = 10  # for requests in flight; the supervisor waits longer
+KEEP_ALIVE_S: Final = 5
 WS_BYTES_MAX: Final = 262_144  # one message of a client: the largest document plus its variables
 
 
@@ -48,8 +49,8 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def serve(guard: Guard, listener: socket, drain_s: float) -> None:
-    """Serve until told to end."""
+def serve(guard: Guard, listener: socket, drain_s: float, keep_alive_s: int = KEEP_ALIVE_S) -> None:
+    """Serve until told to end; a connection without a request is kept for keep_alive_s."""
     config = uvicorn.Config(
         guard,
         loop="uvloop",
@@ -62,6 +63,7 @@ def serve(guard: Guard, listener: socket, drain_s: float) -> None:
         access_log=False,  # tickets and metrics say more
         log_config=None,  # `api.logs` has configured them
         log_level="warning",
+        timeout_keep_alive=keep_alive_s,
         timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
     )
     Server(config, guard, drain_s).run(sockets=[listener])

@@ -20,6 +20,7 @@ REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://")
 SECRET_BYTES_MAX: Final = 4_096  # a URL with a password is one line
 TOKEN_LENGTH_MIN: Final = 16
 DRAIN_S_MAX: Final = 60.0
+READERS_MAX: Final = 16
 
 
 class SettingsError(Exception):
@@ -101,6 +102,10 @@ class Settings(BaseSettings):
 
     address_sockets_max: Annotated[int, Field(ge=1)] = 64
     """Web sockets that one address without a session has open at once, in each process; raise it behind a proxy."""
+
+    readers: Annotated[int, Field(ge=0, le=READERS_MAX)] = 1
+    """Processes of lower priority that each API process starts to answer analysts and heavy queries; 0: it does so
+    itself, one heavy query at a time."""
 
     drain_s: Annotated[float, Field(ge=0, le=DRAIN_S_MAX, allow_inf_nan=False)] = 0.0
     """Seconds between the request to end and the end of listening; `/readyz` says 503 meanwhile, to load balancers."""

@@ -14,10 +14,12 @@ import json
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import structlog
 from graphql import GraphQLError
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from strawberry.exceptions import ConnectionRejectionError
@@ -25,7 +27,7 @@ from strawberry.schema import Schema
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from api.errors import Code, RequestError, is_request_error, presented, wrapped
+from api.errors import Code, RequestError, WordedError, is_handed_over, is_request_error, presented, wrapped
 from api.fanout import Fanout, Seat, Watch
 from api.fanout import payload_of as result_of
 from api.origin import from_this_site, without_cookies
@@ -57,8 +59,11 @@ STALLED: Final = 4420
 INIT_TWICE: Final = 4429
 TOO_MANY: Final = 4429  # the protocol's code for too many of something: its clients do not come back by themselves
 
+DATA: Final = b'{"data":'  # how an answer over HTTP begins when its operation was executed
+
 CallerT = TypeVar("CallerT")
 ContextT = TypeVar("ContextT")
+ContextT_contra = TypeVar("ContextT_contra", contravariant=True)
 Connect = Callable[[WebSocket, dict[str, Any]], Awaitable[CallerT]]
 """Once per socket, with the payload of connection_init ({} when absent): returns the caller, raises to refuse."""
 
@@ -77,6 +82,19 @@ class CloseError(Exception):
         self.reason = reason
 
 
+class Elsewhere(Protocol[ContextT_contra]):
+    """Other processes that answer queries."""
+
+    def takes_all_of(self, context: ContextT_contra, query: str) -> bool:
+        """Tell whether a document is theirs before anybody has read it."""
+
+    async def answer(self, request: Request, body: bytes) -> Response:
+        """Answer a request; raises RequestError."""
+
+    async def result(self, websocket: WebSocket, context: ContextT_contra, asked: Asked) -> bytes:
+        """Return the answer, as over HTTP, to what was asked on a socket; raises RequestError."""
+
+
 @dataclass(frozen=True, slots=True)
 class House(Generic[CallerT, ContextT]):
     """What all sockets of a process share."""
@@ -86,6 +104,7 @@ class House(Generic[CallerT, ContextT]):
     socket_context: SocketContext[CallerT, ContextT]
     fanout: Fanout
     enter: Callable[[WebSocket], Visit]  # raises RequestError (RATE_LIMITED)
+    elsewhere: Elsewhere[ContextT] | None = None  # answers operations that end with HandedOver
 
 
 async def serve_socket(house: House[CallerT, ContextT], scope: Scope, receive: Receive, send: Send) -> None:
@@ -294,10 +313,13 @@ class Socket(Generic[CallerT, ContextT]):
 
         Raises: WebSocketDisconnect.
         """
+        context, elsewhere = await self.context(None), self.house.elsewhere
+        if elsewhere and elsewhere.takes_all_of(context, asked.query):
+            return await self.sent_on(elsewhere, context, operation_id, asked)
         stream = await self.house.schema.stream(
             asked.query,
             variable_values=asked.variables,
-            context_value=await self.context(None),
+            context_value=context,
             operation_name=asked.operation_name,
             operation_extensions=asked.extensions,
             allowed_operation_types=ACCEPTED_OPERATIONS,
@@ -305,15 +327,30 @@ class Socket(Generic[CallerT, ContextT]):
         async with aclosing(stream):
             async for result in stream:
                 assert isinstance(result, ExecutionResult)  # incremental delivery is off
+                if elsewhere and is_handed_over(result.errors):
+                    return await self.sent_on(elsewhere, context, operation_id, asked)
                 # Without data and without a path: refused, or the generator itself failed.
                 if is_request_error(result.data, result.errors):
                     return list(result.errors or ())
-                await self.room_to_send()
-                self.write(b'{"id":' + encoded(operation_id) + b',"type":"next","payload":' + result_of(result) + b"}")
+                await self.send_next(operation_id, result_of(result))
                 # A generator that always has the next event never waits. Without this it would starve the
                 # loop, and uvloop, which writes between two rounds, would never tell us that the peer is slow.
                 await asyncio.sleep(0)
         return []
+
+    async def sent_on(
+        self, elsewhere: Elsewhere[ContextT], context: ContextT, operation_id: str, asked: Asked
+    ) -> list[GraphQLError]:
+        """Let another process answer a query; return as `streamed`."""
+        result = await elsewhere.result(self.websocket, context, asked)
+        if not result.startswith(DATA):
+            return [WordedError(error) for error in decoded(result)["errors"]]
+        await self.send_next(operation_id, result)
+        return []
+
+    async def send_next(self, operation_id: str, result: bytes) -> None:
+        await self.room_to_send()
+        self.write(b'{"id":' + encoded(operation_id) + b',"type":"next","payload":' + result + b"}")
 
     def ended(self, watch: Watch, errors: list[GraphQLError]) -> None:
         """Say that a watch is over. Short, and one for each operation: sent whether or not the peer takes more."""

@@ -5,6 +5,7 @@ has, so that it also learns of a supervisor that was killed. The listening socke
 started again, callers wait instead of being refused.
 """
 
+import contextlib
 import errno
 import os
 import signal
@@ -49,12 +50,14 @@ class Child:
         environment: Mapping[str, str],
         fd: int | None = None,
         stop_wait_s: float = STOP_WAIT_S,
+        told: bytes = b"",
     ) -> None:
-        """Remember how to start it; `start` does."""
+        """Remember how to start it, and what to tell it by its standard input; `start` does."""
         self.title = title
         self.command = [sys.executable, "-m", "api", *arguments]
         self._environment = dict(environment)
         self._fd = fd
+        self._told = told
         self._stop_wait_s = stop_wait_s
         self._pause_s = BACKOFF_FIRST_S
         self._started_at = 0.0
@@ -73,10 +76,14 @@ class Child:
         self._process = subprocess.Popen(
             self.command,
             env=self._environment,
-            stdin=subprocess.PIPE,  # never written to: it closes when we end
+            stdin=subprocess.PIPE,  # it closes when we end
             pass_fds=() if self._fd is None else (self._fd,),
             start_new_session=True,
+            bufsize=0,
         )
+        if self._told and self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):  # it has ended already, which is noticed elsewhere
+                self._process.stdin.write(self._told)
         self._started_at = time.monotonic()
         self._restart_at = None
 

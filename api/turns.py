@@ -1,7 +1,8 @@
-"""Heavy documents take turns, and the process rests after each: what is left of its time is the market's.
+"""Heavy documents take turns: executing one is work of an event loop, and takes memory.
 
-Executing a document is work of the event loop that also carries the desk. One that costs more than HEAVY_POINTS_MIN
-waits until no other one runs; afterwards the turn is kept for a while in proportion to the time that it took.
+One that costs more than HEAVY_POINTS_MIN waits until no other one runs. In a process that also has the desk the turn is
+kept afterwards in proportion to the time that it took: what is left of its time is the market's. A reader process need
+not rest (`api.readers`).
 """
 
 from __future__ import annotations
@@ -23,25 +24,27 @@ REST: Final = 4.0  # times the time of this thread that passed meanwhile: heavy 
 class Turns:
     """One heavy document at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, rests: bool = True) -> None:
+        """Take whether the process rests after each."""
+        self._rests = rests
         self._turn = asyncio.Lock()
         self._waiting = 0
 
     @asynccontextmanager
-    async def taken(self, points: int) -> AsyncIterator[None]:
-        """Wait for one's turn, if a document needs one.
+    async def taken(self, points: int) -> AsyncIterator[bool]:
+        """Wait for one's turn, if a document needs one; yield whether it does.
 
         Raises: RequestError (RATE_LIMITED: too many wait, or for too long).
         """
         if points <= HEAVY_POINTS_MIN:
-            yield
+            yield False
             return
         await self._wait()
         begun = time.thread_time()
         try:
-            yield
+            yield True
         finally:
-            rest_s = (time.thread_time() - begun) * REST
+            rest_s = (time.thread_time() - begun) * REST if self._rests else 0.0
             asyncio.get_running_loop().call_later(rest_s, self._turn.release)
 
     async def _wait(self) -> None:

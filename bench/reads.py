@@ -6,12 +6,14 @@ tickets  the 50 newest failed tickets, eight fields and the market maker of each
 makers   20 market makers, their balances and their last 10 orders
 days     trades, quantity and notional of each day and certificate over all trades (latency of one client)
 
-ours     one API process, signed in as an analyst
+ours     one API process without readers, signed in as an analyst
+reader   the same question sent on by an API process to its reader, which yields to all others
 peer     PostGraphile 5 (bench/parts/postgraphile.py brings it by npm), without any caller
 hand     Starlette and asyncpg, one hand-written statement for each question, its JSON built by hand
 
-All read one database. Then traders place orders alone, and beside 4 analysts who ask the heaviest documents that their
-limit lets through, in a loop. Rounds are interleaved; the first is dropped when there are several.
+All read one database. Then traders place orders alone, and beside 4 analysts who ask the same process, which has a
+reader, the heaviest documents that their limit lets through, in a loop. Rounds are interleaved; the first is dropped
+when there are several.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from statistics import median
 from typing import Any
 from uuid import uuid4
 
+import aiohttp
 import asyncpg
 import orjson
 import psutil
@@ -37,10 +40,9 @@ from graphql import parse
 from api import auth, schema
 from api.cost import COSTS_MAX, cost_of
 from api.documents import operation_of
-from api.turns import REST
 from bench.parts import past, postgraphile
 from bench.parts.figures import Figure, conclude, noise, ratios, spread
-from bench.parts.ground import Ground, child, fresh_database, prepared, processes_of, serving
+from bench.parts.ground import READY_WAIT_S, Ground, child, fresh_database, prepared, processes_of, serving
 from db.people import token_sha256
 from domain.people import UserRole
 
@@ -49,6 +51,7 @@ CLIENTS = 16
 ANALYSTS, TRADERS, WEIGHINGS = 4, 4, 5
 PEER_MIN, HAND_MIN, DAYS_MAX = 1.5, 0.4, 1.2
 P50_MAX, P99_MAX, HEAVIEST_S_MAX, HEAVIEST_MIB_MAX = 1.2, 1.5, 1.0, 100.0
+OUR = ("ours", "reader")
 MIB = 1024 * 1024
 HAND = ["-m", "uvicorn", "--factory", "--port", "{port}", "--loop", "uvloop", "--http", "httptools", "--ws", "none",
         "--no-proxy-headers", "--no-server-header", "--no-access-log", "--log-level", "warning",
@@ -125,7 +128,7 @@ def bodies(question: str, variant: str) -> list[str]:
     variables = VARIABLES[question]
     if variant == "peer":
         variables = {name: value for name, value in variables.items() if name != "filter"}
-    document = OURS[question] if variant == "ours" else PEER[question]
+    document = OURS[question] if variant in OUR else PEER[question]
     return [orjson.dumps({"query": document, "variables": variables}).decode()]
 
 
@@ -144,7 +147,7 @@ async def question(
     variants = [variant for variant in ports if (variant, name) != ("peer", "days")]
     for variant in random.sample(variants, len(variants)):
         path = f"/{name}" if variant == "hand" else "/graphql"
-        plan = {"port": ports[variant], "path": path, "token": token if variant == "ours" else None,
+        plan = {"port": ports[variant], "path": path, "token": token if variant in OUR else None,
                 "bodies": bodies(name, variant), "clients": clients, "warm_up": WARM_UP,
                 "seconds": given.seconds}  # fmt: skip
         measured = await asked(ground, plan)
@@ -170,12 +173,28 @@ def heaviest(document: str) -> str:
     return orjson.dumps({"query": document, "variables": {"n": found}}).decode()
 
 
+async def reading(port: int) -> None:
+    """Wait until the reader of an API process answers."""
+    async with asyncio.timeout(READY_WAIT_S), aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(f"http://127.0.0.1:{port}/readyz") as answer:
+                if (await answer.json())["readers"] == "1 of 1":
+                    return
+            await asyncio.sleep(0.1)
+
+
+def resident(pid: int) -> int:
+    """Return the bytes in memory of an API process and its reader."""
+    process = psutil.Process(pid)
+    return sum(int(one.memory_info().rss) for one in (process, *process.children(recursive=True)))
+
+
 async def weigh(ground: Ground, runs: Runs, token: str, bodies: dict[str, str]) -> None:
-    """Send each of the heaviest documents to a process of its own some times; note how long, and how much memory."""
+    """Send each of the heaviest documents to an API of its own some times; note how long, and how much memory."""
     for name, body in bodies.items():
         with processes_of(ground, ["-m", "api", "serve"], 1, "/readyz") as (processes, ports):
-            process = psutil.Process(processes[0].pid)
-            before = peak = process.memory_info().rss
+            await reading(ports[0])
+            before = peak = resident(processes[0].pid)
             plan = {"port": ports[0], "path": "/graphql", "token": token, "bodies": [body], "clients": 1,
                     "warm_up": 0.0, "seconds": 0.0}  # fmt: skip
             took: list[float] = []
@@ -183,10 +202,9 @@ async def weigh(ground: Ground, runs: Runs, token: str, bodies: dict[str, str]) 
                 asking = asyncio.create_task(asked(ground, plan))
                 while not asking.done():
                     await asyncio.sleep(0.02)
-                    peak = max(peak, process.memory_info().rss)
+                    peak = max(peak, resident(processes[0].pid))
                 measured = asking.result()
                 took.append(measured["times"]["p50"])
-                await asyncio.sleep(took[-1] * (REST + 1))  # until its turn is over: to wait for that is no work
         runs.heaviest[name] = median(took), (peak - before) / MIB
         times, memory = ", ".join(f"{one * 1e3:.0f}" for one in took), (peak - before) / MIB
         print(f"measure: heaviest, {name}: {times} ms, {measured['bytes']:,} bytes, memory +{memory:.0f} MiB")
@@ -219,7 +237,8 @@ async def trading(
 def peers(ground: Ground, given: argparse.Namespace) -> Iterator[dict[str, int]]:
     """Serve all variants; yield their ports."""
     with contextlib.ExitStack() as stack:
-        ports = {"ours": stack.enter_context(serving(ground, ["-m", "api", "serve"]))[0]}
+        ports = {"ours": stack.enter_context(serving(ground, ["-m", "api", "serve"], READERS="0"))[0]}
+        ports["reader"] = stack.enter_context(serving(ground, ["-m", "api", "serve"]))[0]
         ports["hand"] = stack.enter_context(serving(ground, HAND, probe="/healthz"))[0]
         if not given.without_peer:
             home: Path = stack.enter_context(postgraphile.installed())
@@ -231,7 +250,7 @@ def figures(runs: Runs, questions: Sequence[str]) -> list[Figure]:
     """Return the ratios with their goals."""
     found: list[Figure] = []
     for name in questions:
-        for variant in ("ours", "peer", "hand"):
+        for variant in (*OUR, "peer", "hand"):
             if rates := runs.rates.get((name, variant)):
                 half = median(runs.halves[name, variant]) * 1e3
                 print(
@@ -272,6 +291,7 @@ async def main() -> int:
         await past.write(owner, given.trades)
         token = await reader_of(owner)
         with peers(ground, given) as ports:
+            await reading(ports["reader"])
             for turn in range(given.rounds):
                 for name in given.questions:
                     await question(ground, runs, name, ports, token, given, turn)
@@ -279,6 +299,7 @@ async def main() -> int:
             bodies = {name: heaviest(document) for name, document in HEAVIEST.items()}
             await weigh(ground, runs, token, bodies)
             with serving(ground, ["-m", "api", "serve"]) as (port,):
+                await reading(port)
                 for turn in range(given.rounds):
                     await trading(ground, runs, port, token, list(bodies.values()), given, turn)
     return conclude(figures(runs, given.questions))

@@ -106,12 +106,12 @@ class Callers:
             self._task = asyncio.create_task(self._look_up(), name="callers")
         return await asyncio.shield(found)  # others may wait for the same
 
-    async def again(self, session: Session) -> Caller | None:
+    async def again(self, session_id: UUID) -> Caller | None:
         """Return who holds a session that was found before; an open socket alone does not make it idle, nor seen.
 
         Raises: Busy.
         """
-        row = await self._pool.fetchrow(f"{_CALLER} AND s.id = $2", SEEN_EVERY, session.id)
+        row = await self._pool.fetchrow(f"{_CALLER} AND s.id = $2", SEEN_EVERY, session_id)
         return _caller_of(row) if row else None
 
     async def still(self, sessions: Sequence[UUID]) -> dict[UUID, Caller]:

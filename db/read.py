@@ -12,10 +12,11 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -50,6 +51,7 @@ class Reader:
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record], statement_timeout_s: float, count_max: int | None) -> None:
         self._pool = pool
+        self._turn: asyncio.Lock | None = None
         self.statement_timeout_s = statement_timeout_s
         self.count_max = count_max  # how far a list is counted; None: to its end
 
@@ -63,8 +65,12 @@ class Reader:
         name: str = "read",
         statement_timeout_s: float = STATEMENT_TIMEOUT_S,
         count_max: int | None = COUNT_MAX,
+        is_parallel: bool = True,
     ) -> Reader:
-        """Connect when first asked, as the login of the URL, and act as the role."""
+        """Connect when first asked, as the login of the URL, and act as the role.
+
+        is_parallel: whether the server may take several of its cores for one statement.
+        """
         settings = {
             "application_name": f"carbondesk-{name}",
             "default_transaction_read_only": "on",
@@ -74,6 +80,8 @@ class Reader:
             # Filters are composed and their values skewed: a plan for any value would be a bad one for most.
             "plan_cache_mode": "force_custom_plan",
         }
+        if not is_parallel:
+            settings["max_parallel_workers_per_gather"] = "0"
         if role:
             settings["role"] = role
         pool = asyncpg.create_pool(
@@ -88,6 +96,13 @@ class Reader:
             reset=_as_it_is,
         )
         return cls(pool, statement_timeout_s, count_max)
+
+    @cached_property
+    def in_turn(self) -> Reader:
+        """The same connections for those who together use one at a time, and wait for it."""
+        found = Reader(self._pool, self.statement_timeout_s, self.count_max)
+        found._turn = asyncio.Lock()
+        return found
 
     def figures(self, name: str) -> Figures:
         """How many connections are open, in use and allowed."""
@@ -119,6 +134,11 @@ class Reader:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
+        async with self._turn or nullcontext(), self._acquired() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[Connection]:
         try:
             await self._pool  # makes nothing but itself, the first time
             connection = await self._pool.acquire(timeout=POOL_TIMEOUT_S)
@@ -160,11 +180,16 @@ class Snapshot(Reader):
     def __init__(self, of: Reader, connection: Connection) -> None:
         super().__init__(of._pool, of.statement_timeout_s, of.count_max)
         self._own = connection
-        self._turn = asyncio.Lock()
+        self._own_turn = asyncio.Lock()
+
+    @property
+    def in_turn(self) -> Snapshot:
+        """This, as it is."""
+        return self
 
     async def _fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
         with _translating():
-            async with self._turn:
+            async with self._own_turn:
                 return await self._own.fetch(sql, *values)
 
     @asynccontextmanager
@@ -176,7 +201,7 @@ class Snapshot(Reader):
         """Run one statement behind a cursor of the server; yield its rows by so many."""
         sql, values = compiled(statement)
         with _translating():
-            async with self._turn:
+            async with self._own_turn:
                 cursor = await self._own.cursor(sql, *values)
                 while rows := await cursor.fetch(size):
                     yield rows

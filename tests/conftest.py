@@ -136,7 +136,10 @@ async def database(servers: Servers) -> AsyncIterator[str]:
 def settings(servers: Servers, database: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Give the settings of an API process on that database."""
     return Settings(
-        CARBONDESK_HOME=tmp_path_factory.mktemp("home"), database_url=database, redis_url=servers.urls.redis_url
+        CARBONDESK_HOME=tmp_path_factory.mktemp("home"),
+        database_url=database,
+        redis_url=servers.urls.redis_url,
+        readers=0,  # tests/api/test_readers.py has some
     )
 
 

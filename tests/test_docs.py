@@ -90,7 +90,7 @@ def test_every_metric_of_the_grafana_dashboard_and_of_the_alerts_exists() -> Non
     dashboard = json.loads((ROOT / "deploy" / "grafana" / "carbondesk.json").read_text())
     alerts = yaml.safe_load((ROOT / "deploy" / "alerts.yml").read_text())
     shown, alarmed = expressions(dashboard), expressions(alerts)
-    assert len(shown) > 25 and len(alarmed) == len(alerts["groups"][0]["rules"]) == 9
+    assert len(shown) > 25 and len(alarmed) == len(alerts["groups"][0]["rules"]) == 11
     for query in (*shown, *alarmed):
         assert query.count("(") == query.count(")") and query.count("{") == query.count("}"), query
         named = set(METRIC.findall(query))

@@ -363,6 +363,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "SESSION_SOCKETS_MAX": str(settings.session_sockets_max),
         "ADDRESS_SOCKETS_MAX": str(settings.address_sockets_max),
         "LOG_LEVEL": settings.log_level,
+        "READERS": str(settings.readers),
         "DRAIN_S": str(settings.drain_s),
         "OTEL_EXPORTER_OTLP_ENDPOINT": settings.otlp_endpoint or "",
     }

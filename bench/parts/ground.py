@@ -215,15 +215,17 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def serving(ground: Ground, arguments: Sequence[str], count: int = 1, probe: str = "/readyz") -> Iterator[list[int]]:
+def serving(
+    ground: Ground, arguments: Sequence[str], count: int = 1, probe: str = "/readyz", **variables: str
+) -> Iterator[list[int]]:
     """Start API processes, wait until they answer, and end them afterwards; yield their ports."""
-    with processes_of(ground, arguments, count, probe) as (_, ports):
+    with processes_of(ground, arguments, count, probe, **variables) as (_, ports):
         yield ports
 
 
 @contextlib.contextmanager
 def processes_of(
-    ground: Ground, arguments: Sequence[str], count: int, probe: str
+    ground: Ground, arguments: Sequence[str], count: int, probe: str, **variables: str
 ) -> Iterator[tuple[list[subprocess.Popen[bytes]], list[int]]]:
     """Do as `serving`; yield the processes too, for those who look at their memory and time."""
     processes: list[subprocess.Popen[bytes]] = []
@@ -232,7 +234,7 @@ def processes_of(
         for _ in range(count):
             port = free_port()
             filled = [argument.format(port=port) for argument in arguments]
-            environment = {**ground.environment, "PORT": str(port)}
+            environment = {**ground.environment, "PORT": str(port), **variables}
             processes.append(subprocess.Popen([sys.executable, *filled], env=environment, stdout=subprocess.DEVNULL))
             ports.append(port)
             wait_ready(processes[-1], f"http://127.0.0.1:{port}{probe}")

@@ -15,10 +15,11 @@ import pytest
 from gql import Client, gql
 from gql.transport.aiohttp import AIOHTTPTransport
 from graphql import GraphQLError
+from sqlalchemy.exc import TimeoutError as NoConnectionError
 from structlog.testing import capture_logs
 
 import api.http
-from api.errors import Code, RequestError, presented
+from api.errors import RETRY_AFTER_S, Code, RequestError, presented
 from api.http import BODY_BYTES_MAX_ANONYMOUS, BODY_BYTES_MAX_SIGNED_IN, answer_type
 from tests.api import echo_app
 
@@ -334,6 +335,14 @@ def test_a_fault_is_logged_with_its_traceback_and_its_ticket() -> None:
 def test_an_own_error_is_not_logged() -> None:
     with capture_logs() as entries:
         presented([RequestError("No.", Code.FORBIDDEN), GraphQLError("Cannot query field 'x'.")])
+    assert entries == []
+
+
+def test_who_found_no_connection_to_read_may_come_back_and_nothing_is_logged() -> None:
+    with capture_logs() as entries:
+        (worded,) = presented([GraphQLError("?", path=["a"], original_error=NoConnectionError("none within 5 s"))])
+    assert worded["extensions"] == {"code": "RATE_LIMITED", "retryAfter": RETRY_AFTER_S}
+    assert worded["path"] == ["a"]
     assert entries == []
 
 

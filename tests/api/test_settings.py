@@ -28,6 +28,7 @@ WRONG = {
     "SOCKET_SUBSCRIPTIONS_MAX": "0",
     "SESSION_SOCKETS_MAX": "many",
     "ADDRESS_SOCKETS_MAX": "1.5",
+    "READERS": "-1",
     "DRAIN_S": "nan",
     "METRICS_TOKEN": "hidden",
     "LOG_LEVEL": "loud",

@@ -42,6 +42,18 @@ async def test_the_turn_is_kept_for_several_times_what_a_document_took() -> None
         assert time.monotonic() - begun >= 0.05 * REST * 0.9
 
 
+async def test_a_reader_does_not_rest() -> None:
+    taken = Turns(rests=False)
+    for _ in range(3):
+        begun = time.monotonic()
+        async with taken.taken(HEAVY):
+            assert time.monotonic() - begun < 0.1 * REST / 2
+            ends = time.thread_time() + 0.1
+            while time.thread_time() < ends:
+                pass
+        await asyncio.sleep(0)
+
+
 async def test_who_would_wait_too_long_or_with_too_many_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "WAIT_S_MAX", 0.05)
     taken = Turns()
