@@ -18,4 +18,5 @@ async def ahead_s(pool: Pool) -> float:
     asked = time.time()
     row = await pool.fetchrow("SELECT extract(epoch FROM clock_timestamp())::float8 AS now")
     assert row is not None, "a SELECT without FROM has one row"
-    return float(row["now"]) - (asked + time.time()) / 2
+    ahead: float = row["now"] - (asked + time.time()) / 2
+    return ahead

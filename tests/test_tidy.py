@@ -45,7 +45,10 @@ FUNCTION_LINES_MAX = 70
 # Refusals of the contract that no mutation can come to yet; each leaves this list with the issue that brings it.
 NOT_YET: dict[ErrorCode, str] = {}
 # Who may look at the wall clock of his machine; every instant that is stored comes from the database.
-WALL_CLOCK = {"api/books.py": "how fresh a picture is, is told by the process that shows it"}
+WALL_CLOCK = {
+    "api/books.py": "how fresh a picture is, is told by the process that shows it",
+    "db/clock.py": "whether it has parted from the database's",
+}
 PRINTERS = ("api/cli.py", "scripts/", "bench/", "docs/examples/", "build_dashboard.py")
 
 
