@@ -20,6 +20,7 @@ from tests.world import Api, serving
 ME = "{ me { id } }"
 NOWHERE = "redis://127.0.0.1:1/0"
 SESSION_PER_S, ADDRESS_PER_S = 20, 10
+MORE = 200  # than a burst holds: while they are sent, some may pass again
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +55,9 @@ def codes(response: httpx.Response) -> list[str]:
 
 async def test_a_session_that_asks_too_much_is_told_when_to_come_again_and_others_are_not(narrow: Api) -> None:
     trader = await narrow.trader()
-    answers = await sent(narrow, SESSION_PER_S * BURST_S + 60, "127.0.7.1", Authorization=f"Bearer {trader.token}")
+    answers = await sent(narrow, SESSION_PER_S * BURST_S + MORE, "127.0.7.1", Authorization=f"Bearer {trader.token}")
     limited = [answer for answer in answers if answer.status_code == 429]
-    assert 20 <= len(limited) <= 60
+    assert 20 <= len(limited) <= MORE
     assert codes(limited[0]) == ["RATE_LIMITED"]
     error = limited[0].json()["errors"][0]
     assert error["message"] == f"More than {SESSION_PER_S} requests a second from this session. Slow down."
