@@ -181,7 +181,7 @@ async def reading(settings: Settings) -> AsyncIterator[Reading]:
         pool = await Pool.open(url, role=role, size_max=CALLER_CONNECTIONS_MAX, name="callers")
         stack.push_async_callback(pool.close)
         reader, analysts, _ = _open_readers(stack, url, settings.database_replica_url or url, role, is_parallel=False)
-        yield Reading(reader, analysts, Callers(pool), Turns(rests=False))
+        yield Reading(reader, analysts, Callers(pool), Turns(is_reader=True))
 
 
 def _open_readers(

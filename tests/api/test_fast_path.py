@@ -129,7 +129,7 @@ async def values_of(api: Api, makers: list[dict[str, Any]], traders: list[Trader
 async def test_generated_questions_are_answered_as_by_stock_execution(
     market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "REST", 0.0)
+    monkeypatch.setattr(turns, "DESK_REST", 0.0)
     built: Counter[str] = Counter()
     plan_of = plans.of
 
