@@ -24,7 +24,7 @@ from db.place import postgres_program
 from db.verify_tree import Outside
 from db.witness import Witness
 from tests.db.sealing import sealing
-from tests.db.site import clean, site_of, superuser_url, trade
+from tests.db.site import Site, clean, site_of, superuser_url, trade
 
 STOP_S_MAX = 60
 ARCHIVE_S_MAX = 60
@@ -134,18 +134,31 @@ def archive() -> Iterator[Archive]:
 
 
 @pytest.fixture
+async def market(archive: Archive, tmp_path: Path) -> Site:
+    """Give an empty market on the server whose log is kept."""
+    await archive.keep()
+    site = site_of(archive.servers, tmp_path / "home")
+    await site.empty()
+    await migrate.upgrade(site.url)
+    return site
+
+
+@pytest.fixture
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Name the folder of a base backup."""
     return tmp_path_factory.mktemp("backups") / "base"
 
 
+async def sealed_clean(market: Site) -> None:
+    """Seal what waits for it, and find nothing broken."""
+    async with sealing(market.url, market.home) as sealer:
+        await sealer.seal()
+    await clean(market)
+
+
 async def test_a_market_that_burnt_down_is_brought_back_to_its_last_commit(
-    archive: Archive, base: Path, tmp_path: Path
+    archive: Archive, market: Site, base: Path
 ) -> None:
-    await archive.keep()
-    market = site_of(archive.servers, tmp_path / "home")
-    await market.empty()
-    await migrate.upgrade(market.url)
     await trade(market, 3)
     archive.base(base)
     await trade(market, 3)  # after the base backup: only the archived log has it
@@ -156,20 +169,14 @@ async def test_a_market_that_burnt_down_is_brought_back_to_its_last_commit(
     assert await market.sql(TICKETS) == before
     done = market.carbondesk("restore", "--recovered")
     assert done.returncode == 0, done.stderr + done.stdout
-    async with sealing(market.url, market.home) as sealer:
-        await sealer.seal()
-    await clean(market)
+    await sealed_clean(market)
     await trade(market, 2)
     await clean(market)
 
 
 async def test_an_earlier_moment_costs_what_came_after_it_and_says_so(
-    archive: Archive, base: Path, tmp_path: Path
+    archive: Archive, market: Site, base: Path
 ) -> None:
-    await archive.keep()
-    market = site_of(archive.servers, tmp_path / "home")
-    await market.empty()
-    await migrate.upgrade(market.url)
     archive.base(base)
     await trade(market, 3)
     sealed = Witness(market.home / "checkpoints").last_size()
@@ -188,9 +195,7 @@ async def test_an_earlier_moment_costs_what_came_after_it_and_says_so(
     assert refused.returncode == 1 and f"the checkpoints outside know {lost} tickets and voids" in refused.stderr
     done = market.carbondesk("restore", "--recovered", "--new-tree")
     assert done.returncode == 0, done.stderr + done.stdout
-    async with sealing(market.url, market.home) as sealer:
-        await sealer.seal()
-    await clean(market)
+    await sealed_clean(market)
     await trade(market, 2)
     given = set(await market.sql(TICKETS)) - set(before)
     assert given and not given & gone
